@@ -1,0 +1,216 @@
+"""The command line: what may be typed, nothing else. The work is in `commands`, imported only when it starts.
+
+Exit codes: 0 done · 1 unexpected failure (with a traceback) · 2 wrong input, one line says which · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from .._version import __version__
+from ..errors import NormoscopeError
+
+__all__ = ["main", "parser"]
+
+EPILOG = """DATA is a path (folder, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance medmnist:pneumoniamnist,
+folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input, 130 interrupted."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = parser(words).parse_args(words)
+        args.typed = words
+        return _command(args.command)(args)
+    except NormoscopeError as error:
+        print(f"normoscope: error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # the reader of a pipe went away: not our failure, and nothing more may be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("normoscope: interrupted", file=sys.stderr)
+        return 130
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """Import what the command needs, and for a listing nothing heavy."""
+    if name == "list":
+        from .listing import list_members
+
+        return list_members
+    from . import commands
+
+    return cast("Callable[[argparse.Namespace], int]", getattr(commands, name))
+
+
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Build the parser; `fit METHOD` gets that method's own options, read off its recipe."""
+    top = argparse.ArgumentParser("normoscope", description=_description(), epilog=EPILOG)
+    top.add_argument("--version", action="version", version=f"normoscope {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    data, run, output = _data_options(), _run_options(), _output_options()
+    scoring, split = _scoring_options(), _split_options()
+
+    demo = commands.add_parser("demo", parents=[run, output], help="train, evaluate and report on the built-in phantom")
+    demo.add_argument("--out", default="demo", help="folder for model and report (default: %(default)s)")
+
+    listing = commands.add_parser("list", parents=[output], help="list methods, sources or metrics")
+    listing.add_argument("what", choices=["methods", "sources", "metrics"])
+
+    inspect = commands.add_parser("inspect", parents=[data, output], help="look at data before anything is fitted")
+    inspect.add_argument("data", metavar="DATA")
+
+    fit = commands.add_parser(
+        "fit", parents=[data, split, scoring, run, output], help="fit a detector on normal images"
+    )
+    fit.add_argument(
+        "method", metavar="METHOD", help="one of 'normoscope list methods'; --help after it lists its options"
+    )
+    fit.add_argument("data", metavar="DATA")
+    fit.add_argument("--out", required=True, metavar="MODEL", help="model folder to write")
+    fit.add_argument("--overwrite", action="store_true", help="replace the model folder if it exists")
+    fit.add_argument(
+        "--resume", action="store_true", help="go on from an interrupted run's checkpoints (MODEL.checkpoint)"
+    )
+    fit.add_argument("--restart", action="store_true", help="discard an interrupted run's checkpoints")
+    fit.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipe's defaults")
+    fit.add_argument("--devices", type=int, default=1, help="processes that share every batch (default: %(default)s)")
+    _false_alarms(fit)
+    _method_options(fit, words)
+
+    score = commands.add_parser("score", parents=[data, run, output], help="score images with a model")
+    _model_and_data(score)
+    score.add_argument("--out", required=True, metavar="CSV", help="scores file to write")
+    score.add_argument("--maps", metavar="DIR", help="also write each image's map (.npy) and heatmap (.png)")
+
+    evaluate = commands.add_parser("evaluate", parents=[data, run, output], help="measure a model on labelled images")
+    _model_and_data(evaluate)
+
+    compare = commands.add_parser("compare", parents=[data, split, run, output], help="fit and measure several methods")
+    compare.add_argument("methods", nargs="+", metavar="METHOD", help="NAME or NAME:FIELD=VALUE,FIELD=VALUE")
+    compare.add_argument("--data", required=True, metavar="DATA")
+    compare.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipes' defaults")
+    compare.add_argument("--seeds", type=int, default=1, metavar="N", help="fit N times, seeds 0 to N-1 (default: 1)")
+    compare.add_argument("--out", metavar="JSON", help="also write the table with its provenance")
+    _false_alarms(compare)
+
+    calibrate = commands.add_parser(
+        "calibrate", parents=[data, scoring, run, output], help="set a model's rule anew from normal images"
+    )
+    _model_and_data(calibrate)
+    _false_alarms(calibrate)
+    calibrate.add_argument("--rule", choices=["conformal", "upper", "two-sided"], default="conformal",
+                           help="upper and two-sided: mean ± k sd, no guarantee")  # fmt: skip
+    calibrate.add_argument("--k", type=float, default=2.0, help="standard deviations of the mean ± k sd rules")
+
+    report = commands.add_parser("report", parents=[data, run, output], help="write a self-contained HTML report")
+    _model_and_data(report)
+    report.add_argument("--out", required=True, metavar="HTML", help="report to write")
+    report.add_argument("--no-images", action="store_true", help="leave images and file names out")
+    return top
+
+
+def _description() -> str:
+    return "Learn what healthy looks like from normal medical images alone; score and localise what deviates."
+
+
+def _parent() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(add_help=False)
+
+
+def _data_options() -> argparse.ArgumentParser:
+    options = _parent()
+    group = options.add_argument_group("data")
+    group.add_argument("--normal-class", metavar="NAME_OR_INT", help="the class that is normal; never guessed")
+    group.add_argument(
+        "--group-regex", metavar="REGEX", help="patient id inside the image name: first group or whole match"
+    )
+    group.add_argument("--skip-unreadable", action="store_true", help="go on without unreadable images, and list them")
+    group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE", help="field of the source")
+    return options
+
+
+def _run_options() -> argparse.ArgumentParser:
+    options = _parent()
+    group = options.add_argument_group("run")
+    group.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: %(default)s)")
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
+    group.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto",
+                       help="auto: bf16 where the hardware has it")  # fmt: skip
+    group.add_argument("--threads", type=int, help="processor threads (default: torch's own choice)")
+    return options
+
+
+def _output_options() -> argparse.ArgumentParser:
+    options = _parent()
+    group = options.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    group.add_argument("--quiet", action="store_true", help="no progress bars and no notes")
+    return options
+
+
+def _split_options() -> argparse.ArgumentParser:
+    options = _parent()
+    group = options.add_argument_group("split and preprocessing")
+    group.add_argument("--split-seed", type=int, default=0, help="seed of the four parts (default: %(default)s)")
+    group.add_argument("--image-size", type=int, default=0, help="side in pixels; 0: automatic")
+    group.add_argument("--image-channels", type=int, default=0, choices=[0, 1, 3], help="0: automatic")
+    group.add_argument(
+        "--aspect", choices=["pad", "crop", "squash"], default="pad", help="for images that are not square"
+    )
+    group.add_argument("--intensity", choices=["minmax", "percentile", "zscore", "standardise", "local-contrast"],
+                       default="minmax", help="how grey values are mapped (default: %(default)s)")  # fmt: skip
+    return options
+
+
+def _scoring_options() -> argparse.ArgumentParser:
+    options = _parent()
+    group = options.add_argument_group("scoring of reconstructions (default: the method's own)")
+    group.add_argument("--residual", choices=["squared", "absolute", "ssim", "gradient"], help="comparison at a pixel")
+    group.add_argument("--sigma", type=float, default=1.5, help="window of the ssim residual in pixels")
+    group.add_argument("--pooling", choices=["mean", "top", "maximum"], help="how a map becomes a score")
+    group.add_argument("--fraction", type=float, default=0.02, help="share of pixels that 'top' averages")
+    group.add_argument("--smoothing", type=float, default=2.0, help="blur in pixels before 'maximum'")
+    return options
+
+
+def _model_and_data(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL")
+    command.add_argument("data", metavar="DATA")
+
+
+def _false_alarms(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--false-alarms", type=float, default=0.05, metavar="RATE",
+                         help="wished false-alarm rate on normals (default: %(default)s)")  # fmt: skip
+
+
+def _method_options(fit: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Add the named method's fields as options; that method's file, and no other, is imported."""
+    if not words or words[0] != "fit":
+        return
+    from .. import methods
+
+    named = next((word for word in words[1:] if word in methods.names()), None)
+    if named is None:
+        return
+    import dataclasses
+
+    cls: Any = methods.recipe_class(named)
+    help_texts = methods.field_help(cls)
+    group = fit.add_argument_group(f"options of {named} (defaults: preset paper)")
+    for field in dataclasses.fields(cls):
+        default = getattr(field.default, "value", field.default)
+        text = help_texts.get(field.name, "").replace("%", "%%")
+        group.add_argument(f"--{field.name.replace('_', '-')}", dest=f"method_{field.name}", metavar="VALUE",
+                           help=f"{text} (default: {default})")  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,29 @@
+"""`normoscope list`: what there is, read from file names and docstrings alone."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from ..registry import docstring, functions, members
+from .output import emit, table
+
+__all__ = ["list_members", "reference"]
+
+
+def reference(text: str) -> str:
+    """Return the Reference paragraph of a docstring on one line."""
+    found = re.search(r"Reference:\s*(.+?)(?:\n\s*\n|\Z)", text, re.DOTALL)
+    return " ".join(found[1].split()) if found else ""
+
+
+def list_members(args: argparse.Namespace) -> int:
+    """Print methods, sources or metrics."""
+    rows: list[dict[str, str]]
+    if args.what == "metrics":
+        rows = [{"name": name, "what": text} for name, text in functions("metrics").items()]
+    else:
+        texts = {name: docstring(args.what, name) for name in members(args.what)}
+        rows = [{"name": n, "what": t.partition("\n")[0], "reference": reference(t)} for n, t in texts.items()]
+    emit("list", {args.what: rows}, table([[r["name"], r["what"]] for r in rows], [args.what, "what it is"]), args.json)
+    return 0

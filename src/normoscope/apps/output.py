@@ -1,0 +1,51 @@
+"""What commands print: tables for people, one versioned JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["SCHEMA", "emit", "note", "plain", "table"]
+
+SCHEMA = 1
+"""Version of every JSON object's layout; it grows when a field changes its meaning."""
+
+
+def plain(value: Any) -> Any:
+    """Return JSON-safe values: NaN and infinity become null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.item() if hasattr(value, "item") else value
+
+
+def emit(command: str, content: dict[str, Any], text: str, as_json: bool) -> None:
+    """Print the result once, in the form asked for."""
+    if as_json:
+        print(json.dumps({"schema": f"normoscope/{command}/{SCHEMA}", **plain(content)}, indent=2, allow_nan=False))
+    else:
+        print(text)
+
+
+def note(sentence: str, quiet: bool) -> None:
+    """Tell the user something on standard error."""
+    if not quiet:
+        print(f"note: {sentence}", file=sys.stderr)
+
+
+def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> str:
+    """Align columns with two spaces between them."""
+    everything = [*([list(head)] if head else []), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in everything) for i in range(len(everything[0]))] if everything else []
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in everything
+    ]
+    if head:
+        lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)

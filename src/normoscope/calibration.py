@@ -1,0 +1,224 @@
+"""What a score means: p-values and decision rules from *calibrate* normals alone.
+
+The conformal p-value of a score s among n calibration scores is (1 + #{s_i >= s}) / (n + 1): for a normal image
+exchangeable with the calibration normals, P(p <= alpha) <= alpha. The guarantee is marginal: it holds on average
+over calibration sets, and the rate that one calibration set realises follows Beta(l, n + 1 - l) with
+l = floor(alpha (n + 1)). It says nothing of normals from another scanner, age group or year.
+
+Reference: Bates, Candes, Lei, Romano, Sesia, Testing for outliers with conformal p-values, Ann. Stat. 2023.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import NotCalibratedError, OptionError
+
+__all__ = ["Above", "Calibration", "Outside", "conformal_rule", "mean_sd_rule", "needed_for"]
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Above:
+    """Flags scores strictly above the threshold."""
+
+    threshold: float
+
+    def __call__(self, scores: Scores) -> npt.NDArray[np.bool_]:
+        return np.asarray(scores > self.threshold)
+
+    def __str__(self) -> str:
+        return f"score > {self.threshold:.6g}"
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Flags scores outside [low, high]."""
+
+    low: float
+    high: float
+
+    def __call__(self, scores: Scores) -> npt.NDArray[np.bool_]:
+        return np.asarray((scores < self.low) | (scores > self.high))
+
+    def __str__(self) -> str:
+        return f"score < {self.low:.6g} or score > {self.high:.6g}"
+
+
+Rule = Above | Outside
+
+
+def _allowed(n: int, alpha: float) -> int:
+    """floor(alpha (n + 1)), safe against alpha's binary rounding (0.29 * 100 = 28.999...)."""
+    return math.floor(alpha * (n + 1) + 1e-9)
+
+
+def needed_for(alpha: float) -> int:
+    """Fewest calibration normals that can reach the rate: ceil(1/alpha) - 1."""
+    return math.ceil(1 / alpha - 1e-9) - 1
+
+
+def conformal_rule(scores: Scores, alpha: float) -> Above:
+    """Return the rule that flags exactly the scores whose conformal p-value is at most alpha, ties included.
+
+    Raises:
+        NotCalibratedError: Fewer than 1/alpha - 1 scores.
+    """
+    _check_rate(alpha)
+    allowed = _allowed(len(scores), alpha)
+    if allowed < 1:
+        raise NotCalibratedError(needed_for(alpha), len(scores))
+    # p <= alpha  <=>  #{s_i >= s} <= allowed - 1  <=>  s > the allowed-th largest calibration score
+    return Above(float(np.sort(scores)[-allowed]))
+
+
+def mean_sd_rule(scores: Scores, k: float = 2.0, two_sided: bool = False) -> Rule:
+    """Return mean + k sd (upper) or mean ± k sd (two-sided), the rules of the Twente study; no guarantee.
+
+    Raises:
+        NotCalibratedError: Fewer than 2 scores.
+    """
+    if len(scores) < 2:
+        raise NotCalibratedError(2, len(scores))
+    mean, sd = float(np.mean(scores)), float(np.std(scores, ddof=1))
+    return Outside(mean - k * sd, mean + k * sd) if two_sided else Above(mean + k * sd)
+
+
+def _check_rate(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise OptionError("--false-alarms", alpha, "a rate between 0 and 1, for instance 0.05")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Calibration scores, the rule frozen from them, and the unit the guarantee speaks of.
+
+    Args:
+        scores: Ascending; one per image, or the maximum over each patient's images where ids are known.
+        unit: image or patient.
+        images: How many images stand behind the scores.
+        alpha: The wished false-alarm rate; NaN for the mean ± sd rules.
+        kind: conformal, upper or two-sided.
+        rule: None where there are too few scores.
+        map_scale: Pixel score above which the brightest colour is shown; None for methods without maps.
+    """
+
+    scores: Scores
+    unit: str
+    images: int
+    alpha: float
+    kind: str
+    k: float
+    rule: Rule | None
+    map_scale: float | None = None
+
+    @classmethod
+    def fit(
+        cls,
+        scores: Scores,
+        patients: Sequence[str | None] | None = None,
+        *,
+        alpha: float = 0.05,
+        kind: str = "conformal",
+        k: float = 2.0,
+        strict: bool = False,
+        map_scale: float | None = None,
+    ) -> Calibration:
+        """Fit on *calibrate* normals; with too few of them the rule is None unless `strict`.
+
+        Raises:
+            NotCalibratedError: Too few, and `strict`.
+        """
+        if kind not in ("conformal", "upper", "two-sided"):
+            raise OptionError("--rule", kind, "conformal, upper or two-sided")
+        _check_rate(alpha)
+        units = np.asarray(scores, np.float64)
+        unit = "image"
+        if patients is not None and len(patients) and all(p is not None for p in patients):
+            units, unit = _maximum_by(units, [str(p) for p in patients]), "patient"
+        rule: Rule | None
+        try:
+            rule = conformal_rule(units, alpha) if kind == "conformal" else mean_sd_rule(units, k, kind == "two-sided")
+        except NotCalibratedError as error:
+            if strict:
+                raise NotCalibratedError(error.needed, error.given, _units(unit)) from None
+            rule = None
+        return cls(np.sort(units), unit, len(scores), alpha, kind, k, rule, map_scale)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a rule stands."""
+        return self.rule is not None
+
+    @property
+    def status(self) -> str:
+        """One sentence for every output: the rule and its unit, or why there is none."""
+        if self.rule is None:
+            needed = needed_for(self.alpha) if self.kind == "conformal" else 2
+            return f"not calibrated: {needed} {_units(self.unit)} needed, {len(self.scores)} given"
+        if self.kind != "conformal":
+            return f"{self.rule} (mean {'±' if self.kind == 'two-sided' else '+'} {self.k:g} sd, no guarantee)"
+        low, high = self.band()
+        return (
+            f"{self.rule} (conformal, {self.alpha:.3g} false alarms per {self.unit}; "
+            f"with {len(self.scores)} {_units(self.unit)} the realised rate lies in {low:.3f}-{high:.3f} "
+            f"nine times in ten)"
+        )
+
+    @property
+    def pvalue_note(self) -> str:
+        """What an image's p-value promises."""
+        return "per image" if self.unit == "image" else "per image, not guaranteed across patients"
+
+    def pvalues(self, scores: Scores) -> Scores:
+        """Return (1 + #{s_i >= s}) / (n + 1), in (0, 1]."""
+        n = len(self.scores)
+        at_least = n - np.searchsorted(self.scores, np.asarray(scores, np.float64), side="left")
+        return np.asarray((1.0 + at_least) / (n + 1.0), np.float64)
+
+    def flags(self, scores: Scores) -> npt.NDArray[np.bool_] | None:
+        """Return the frozen decisions, or None where not calibrated."""
+        return None if self.rule is None else self.rule(np.asarray(scores, np.float64))
+
+    def band(self, level: float = 0.9) -> tuple[float, float]:
+        """Return the central interval of the rate this one calibration realises: Beta(l, n + 1 - l)."""
+        from scipy.stats import beta
+
+        n = len(self.scores)
+        allowed = _allowed(n, self.alpha)
+        tail = (1 - level) / 2
+        low, high = beta.ppf([tail, 1 - tail], allowed, n + 1 - allowed)
+        return float(low), float(high)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        rule = None if self.rule is None else {"kind": type(self.rule).__name__.lower(), **self.rule.__dict__}
+        return {**self.__dict__, "scores": [float(s) for s in self.scores], "rule": rule}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Calibration:
+        """Rebuild from `to_json`."""
+        rule = values["rule"]
+        if rule is not None:
+            kind = {"above": Above, "outside": Outside}[rule["kind"]]
+            rule = kind(**{key: value for key, value in rule.items() if key != "kind"})
+        return cls(**{**values, "scores": np.asarray(values["scores"], np.float64), "rule": rule})
+
+
+def _units(unit: str) -> str:
+    return "normals" if unit == "image" else "normal patients"
+
+
+def _maximum_by(scores: Scores, patients: list[str]) -> Scores:
+    """Return each patient's largest score."""
+    best: dict[str, float] = {}
+    for patient, score in zip(patients, scores.tolist(), strict=True):
+        best[patient] = max(score, best.get(patient, -math.inf))
+    return np.asarray(list(best.values()))

@@ -1,0 +1,295 @@
+"""Honest figures for one model, and for several side by side; trivial baselines always stand beside them.
+
+Model, Collection --assess--> Assessment (scores, p-values, flags, Evaluation, trivial rows)
+recipes, Partition --compare--> Comparison (a row per method and per trivial statistic, paired differences)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import methods
+from .errors import TooFewImagesError
+from .evaluation import Evaluation, PairedDifference, evaluate, paired
+from .images import batches
+from .methods.trivial import Direction, Statistic, Trivial
+from .model import Model, Partition, fit
+from .statistics import Interval, holm
+from .transforms import Prepared
+from .types import Collection, Detector, Images, Method, Run, Sample
+
+__all__ = ["Assessment", "Comparison", "Recipe", "Row", "assess", "compare"]
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """One model on one set of labelled test images.
+
+    Args:
+        model: The model.
+        collection: Where the images came from.
+        part: Which of its images were used, in words.
+        prepared: The images.
+        labels: (n,) 1 anomalous, 0 normal.
+        scores: (n,) raw, higher is more anomalous.
+        pvalues: (n,) conformal; None where not calibrated.
+        flags: (n,) decisions of the frozen rule; None where not calibrated.
+        evaluation: Every figure with its interval.
+        baselines: AUROC of each trivial row, named as in tables.
+        notes: Sentences the reader must see.
+        seconds: Time the scoring took.
+    """
+
+    model: Model
+    collection: Collection
+    part: str
+    prepared: Prepared
+    labels: npt.NDArray[np.int64]
+    scores: Scores
+    pvalues: Scores | None
+    flags: npt.NDArray[np.bool_] | None
+    evaluation: Evaluation
+    baselines: Mapping[str, Interval]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def assess(
+    model: Model, collection: Collection, *, skip_unreadable: bool = False, progress: bool = False
+) -> Assessment:
+    """Score the test images of a labelled collection and measure.
+
+    Raises:
+        LeakageError: A test image was used in fitting.
+        TooFewImagesError: No labelled test image.
+    """
+    samples, part = model.test_samples(collection)
+    samples = [sample for sample in samples if sample.label is not None]
+    if not samples:
+        raise TooFewImagesError("test", 1, 0, "give labelled images")
+    prepared = model.prepare(samples, skip_unreadable=skip_unreadable, progress=progress)
+    model.check_unseen(prepared)
+    began = time.perf_counter()
+    scores = model.scores(prepared.images, progress=progress)
+    seconds = time.perf_counter() - began
+    labels = _labels(prepared.samples)
+    flags = model.calibration.flags(scores)
+    evaluation = evaluate(
+        labels,
+        scores,
+        flags=flags,
+        groups=_groups(prepared.samples),
+        subgroups=_subgroups(prepared.samples),
+        **_pixels(model, prepared, progress),
+    )
+    return Assessment(
+        model,
+        collection,
+        part,
+        prepared,
+        labels,
+        scores,
+        model.calibration.pvalues(scores) if model.calibration.calibrated else None,
+        flags,
+        evaluation,
+        _trivial_rows(model.baselines, prepared.images, labels, _groups(prepared.samples)),
+        (*collection.notes, *evaluation.notes, *(f"not read: {problem}" for problem in prepared.problems)),
+        seconds,
+    )
+
+
+def _labels(samples: Sequence[Sample]) -> npt.NDArray[np.int64]:
+    return np.asarray([int(bool(sample.label)) for sample in samples], np.int64)
+
+
+def _groups(samples: Sequence[Sample]) -> list[str] | None:
+    """Patient ids, where every sample has one."""
+    ids = [sample.patient for sample in samples if sample.patient is not None]
+    return ids if ids and len(ids) == len(samples) else None
+
+
+def _subgroups(samples: Sequence[Sample]) -> dict[str, list[str]]:
+    columns = sorted({column for sample in samples for column in sample.subgroups})
+    return {column: [sample.subgroups.get(column, "") for sample in samples] for column in columns}
+
+
+def _pixels(model: Model, prepared: Prepared, progress: bool) -> dict[str, Any]:
+    """Masks and maps, where the data has the ones and the model draws the others."""
+    readers = [sample.read_mask for sample in prepared.samples]
+    if not model.localizes or not any(sample.read_mask and sample.label for sample in prepared.samples):
+        return {}
+    size = model.preprocessor.size
+    masks = [model.preprocessor.mask(read()) if read else np.zeros((size, size), bool) for read in readers]
+    return {"masks": np.stack(masks), "maps": np.stack(list(model.maps(prepared.images, progress=progress)))}
+
+
+def _trivial_rows(
+    baselines: Mapping[str, Detector], images: Images, labels: npt.NDArray[np.int64], groups: list[str] | None
+) -> dict[str, Interval]:
+    """AUROC of the trivial statistics: two-sided, and both directions with the better one marked oracle."""
+    rows: dict[str, Interval] = {}
+    for statistic in Statistic:
+        state = baselines[statistic.value].state()
+        found = {}
+        for direction in Direction:
+            detector = Trivial(statistic=statistic, direction=direction).restore(state)
+            scores = _scores(detector, images)
+            found[direction] = evaluate(labels, scores, groups=groups).auroc
+        rows |= _named(statistic, found)
+    return rows
+
+
+def _named(statistic: Statistic, found: Mapping[Direction, Any]) -> dict[str, Any]:
+    """Name the three rows; only labels can tell which fixed direction is the better one."""
+
+    def value(direction: Direction) -> float:
+        row = found[direction]
+        interval: Interval = row if isinstance(row, Interval) else row.evaluation.auroc
+        return interval.value
+
+    better = max((Direction.LOW, Direction.HIGH), key=value)
+    marks = {direction: " (oracle)" if direction is better else "" for direction in Direction}
+    return {f"trivial {statistic.value}, {d.value}{marks[d]}": row for d, row in found.items()}
+
+
+def _scores(detector: Detector, images: Images) -> Scores:
+    parts = [detector.anomaly_score(batch).double().cpu().numpy() for batch in batches(images)]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A method to compare: its row's name, its registry name, and its hyperparameters."""
+
+    row: str
+    method: str
+    recipe: Method
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Args:
+        evaluation: Figures over all seeds.
+        scores: (seeds, n).
+        fit_seconds: Mean time to fit.
+        recipe: Hyperparameters.
+        honest: False for rows that presume which way anomalies deviate, as only labels could tell.
+        difference: AUROC difference to the first method; None for the first and for rows that are not honest.
+        corrected: Its p-value after Holm's correction over all differences.
+    """
+
+    evaluation: Evaluation
+    scores: Scores
+    fit_seconds: float
+    recipe: Mapping[str, Any]
+    honest: bool = True
+    difference: PairedDifference | None = None
+    corrected: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows in the order asked for, trivial rows last; `first` is what differences are taken to."""
+
+    rows: Mapping[str, Row]
+    first: str
+    seeds: int
+    notes: tuple[str, ...]
+
+
+def compare(
+    recipes: Sequence[Recipe], data: Partition, run: Run, *, seeds: int = 1, false_alarms: float = 0.05
+) -> Comparison:
+    """Fit every method on the same parts for several seeds and measure all on the same test images.
+
+    Args:
+        recipes: What to fit; the trivial rows are added.
+        data: The four parts.
+        run: Device, precision and threads; its seed is the first of `seeds` successive ones.
+        seeds: How often each method is fitted.
+        false_alarms: Wished rate of the frozen rule.
+
+    Raises:
+        TooFewImagesError: The data has no test images.
+    """
+    test, samples = data.images["test"], data.samples["test"]
+    if not len(test):
+        raise TooFewImagesError("test", 1, 0, "give labelled images")
+    labels, groups = _labels(samples), _groups(samples)
+    rows: dict[str, Row] = {}
+    for item in recipes:
+        models, taken = [], []
+        for seed in range(run.seed, run.seed + seeds):
+            began = time.perf_counter()
+            models.append(fit(item.method, item.recipe, data, run=run.replace(seed=seed), false_alarms=false_alarms))
+            taken.append(time.perf_counter() - began)
+        scores = np.stack([model.scores(test, progress=run.progress) for model in models])
+        flags = [model.calibration.flags(s) for model, s in zip(models, scores, strict=True)]
+        rows[item.row] = Row(
+            evaluate(labels, scores if seeds > 1 else scores[0], flags=_stacked(flags), groups=groups),
+            scores,
+            float(np.mean(taken)),
+            methods.to_json(item.recipe),
+        )
+    first = next(iter(rows))
+    rows |= _trivial_comparison(data, labels, groups, run)
+    return Comparison(_with_differences(rows, first, labels, groups), first, seeds, data.notes)
+
+
+def _stacked(flags: Sequence[npt.NDArray[np.bool_] | None]) -> npt.NDArray[np.bool_] | None:
+    known = [f for f in flags if f is not None]
+    if len(known) < len(flags):
+        return None
+    return np.stack(known) if len(known) > 1 else known[0]
+
+
+def _trivial_comparison(
+    data: Partition, labels: npt.NDArray[np.int64], groups: list[str] | None, run: Run
+) -> dict[str, Row]:
+    """Fit and measure the nine trivial rows."""
+    rows: dict[str, Row] = {}
+    for statistic in Statistic:
+        found = {}
+        for direction in Direction:
+            recipe = Trivial(statistic=statistic, direction=direction)
+            began = time.perf_counter()
+            detector = recipe.fit(data.images["train"], run)
+            seconds = time.perf_counter() - began
+            scores = _scores(detector, data.images["test"])
+            evaluation = evaluate(labels, scores, groups=groups)
+            honest = direction is Direction.TWO_SIDED
+            found[direction] = Row(evaluation, scores[None], seconds, methods.to_json(recipe), honest)
+        rows |= _named(statistic, found)
+    return rows
+
+
+def _with_differences(
+    rows: dict[str, Row], first: str, labels: npt.NDArray[np.int64], groups: list[str] | None
+) -> dict[str, Row]:
+    """Pair every row that saw no labels with the first, and correct the p-values together."""
+    reference = rows[first].scores
+    others = [name for name, row in rows.items() if name != first and row.honest]
+    differences = {name: _difference(labels, rows[name].scores, reference, groups) for name in others}
+    corrected = holm(np.asarray([d.pvalue for d in differences.values()]))
+    for (name, difference), p in zip(differences.items(), corrected, strict=True):
+        rows[name] = replace(rows[name], difference=difference, corrected=float(p))
+    return rows
+
+
+def _difference(
+    labels: npt.NDArray[np.int64], scores: Scores, reference: Scores, groups: list[str] | None
+) -> PairedDifference:
+    """Pair seed by seed; a row fitted once stands for every seed."""
+    seeds = max(len(scores), len(reference))
+    a, b = (np.repeat(s, seeds, 0) if len(s) < seeds else s for s in (scores, reference))
+    return paired(labels, a if seeds > 1 else a[0], b if seeds > 1 else b[0], groups=groups)

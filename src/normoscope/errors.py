@@ -1,0 +1,225 @@
+"""Every error this package raises on purpose: each takes facts and writes one sentence.
+
+    NormoscopeError
+    ├── DataError
+    │   ├── DataNotFoundError      the path or download is not there
+    │   ├── UnreadableImageError   one file, one cause
+    │   ├── UnreadableImagesError  the list of them, raised once after all were looked at
+    │   ├── LayoutError            a folder, table or archive is not laid out as its source promises
+    │   ├── NormalClassError       the normal class was not named, or does not exist
+    │   ├── ImageShapeError        an array has the wrong shape
+    │   ├── ImageDepthError        8-bit images meet a model fitted on 16-bit ones, or the reverse
+    │   ├── ScoresError            labels and scores that cannot be evaluated together
+    │   ├── TooFewImagesError      a part is empty or too small
+    │   └── LeakageError           a test image also stands in a part that fitting used
+    ├── OptionError                an unknown name or a value out of range
+    ├── MissingExtraError          an optional dependency is not installed
+    ├── ModelError
+    │   ├── ModelNotFoundError     no model folder at this path
+    │   ├── DamagedModelError      a file is missing, truncated or changed
+    │   └── NewerFormatError       written by a later version
+    ├── NotCalibratedError         too few normals for the wished false-alarm rate
+    └── TrainingError
+        ├── DivergedError          the loss is not a number
+        └── CheckpointError        a checkpoint belongs to another run, or is damaged
+
+The command line prints the sentence on one line and exits with code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "CheckpointError",
+    "DamagedModelError",
+    "DataError",
+    "DataNotFoundError",
+    "DivergedError",
+    "ImageDepthError",
+    "ImageShapeError",
+    "LayoutError",
+    "LeakageError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelNotFoundError",
+    "NewerFormatError",
+    "NormalClassError",
+    "NormoscopeError",
+    "NotCalibratedError",
+    "OptionError",
+    "ScoresError",
+    "TooFewImagesError",
+    "TrainingError",
+    "UnreadableImageError",
+    "UnreadableImagesError",
+]
+
+
+class NormoscopeError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class DataError(NormoscopeError):
+    """Something is wrong with the data."""
+
+
+class DataNotFoundError(DataError):
+    """The data is not where it was looked for."""
+
+    def __init__(self, what: str, looked_in: str, todo: str) -> None:
+        super().__init__(f"{what} was not found in {looked_in}; {todo}.")
+
+
+class UnreadableImageError(DataError):
+    """One file that cannot be used as an image, and why."""
+
+    def __init__(self, file: str, cause: str) -> None:
+        self.file, self.cause = file, cause
+        super().__init__(f"{file}: {cause}")
+
+
+class UnreadableImagesError(DataError):
+    """All unreadable files at once; `problems` holds one error per file."""
+
+    def __init__(self, problems: Sequence[UnreadableImageError], total: int) -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        super().__init__(
+            f"{len(self.problems)} of {total} images cannot be read; mend or remove them, or pass "
+            f"--skip-unreadable to go on without them:{lines}"
+        )
+
+
+class LayoutError(DataError):
+    """A folder, table or archive is not laid out as its source promises."""
+
+    def __init__(self, where: str, expected: str, got: str, todo: str = "") -> None:
+        super().__init__(f"{where}: expected {expected}, got {got}" + (f"; {todo}." if todo else "."))
+
+
+class NormalClassError(DataError):
+    """The normal class is never guessed."""
+
+    def __init__(self, where: str, classes: Iterable[str], asked: str | None) -> None:
+        found = ", ".join(classes) or "none"
+        head = "the normal class is not named" if asked is None else f"there is no class {asked!r}"
+        super().__init__(f"{where}: {head}; classes found: {found}; pass --normal-class NAME_OR_INT.")
+
+
+class ImageShapeError(DataError):
+    """An array has the wrong shape."""
+
+    def __init__(self, expected: Sequence[int | str], got: Sequence[int], todo: str = "") -> None:
+        shape = ", ".join(str(side) for side in expected)
+        super().__init__(
+            f"images must have shape (n, {shape}), got {tuple(got)}; "
+            + (todo or "prepare them with the model's own preprocessing first")
+            + "."
+        )
+
+
+class ImageDepthError(DataError):
+    """Pixels of another depth than the model was fitted on would be read as another exposure."""
+
+    def __init__(self, file: str, expected: str, got: str) -> None:
+        super().__init__(
+            f"{file}: expected {expected} pixels as in the training images, got {got}; convert all images to one depth."
+        )
+
+
+class ScoresError(DataError):
+    """Labels and scores that cannot be evaluated together."""
+
+    def __init__(self, what: str, expected: str, got: str, todo: str) -> None:
+        super().__init__(f"{what}: expected {expected}, got {got}; {todo}.")
+
+
+class TooFewImagesError(DataError):
+    """A part has fewer images than the work needs."""
+
+    def __init__(self, part: str, needed: int, given: int, todo: str = "add normal images") -> None:
+        super().__init__(f"{part}: {needed} images needed, {given} given; {todo}.")
+
+
+class LeakageError(DataError):
+    """A test image also stands in a part that fitting used."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], part: str) -> None:
+        first = ", ".join(f"{test} = {other}" for test, other in pairs[:3])
+        more = f" and {len(pairs) - 3} more" if len(pairs) > 3 else ""
+        super().__init__(
+            f"{len(pairs)} test images are exact copies of images in {part} ({first}{more}); "
+            f"remove them from one side, a score on seen images means nothing."
+        )
+
+
+class OptionError(NormoscopeError):
+    """An unknown name or a value out of range."""
+
+    def __init__(self, option: str, got: object, expected: str) -> None:
+        super().__init__(f"{option}: expected {expected}, got {got!r}.")
+
+
+class MissingExtraError(NormoscopeError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional part: pip install 'normoscope[{extra}]'.")
+
+
+class ModelError(NormoscopeError):
+    """Something is wrong with a model folder."""
+
+
+class ModelNotFoundError(ModelError):
+    """No model folder at this path."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path}: no model here (model.json is missing); make one with 'normoscope fit'.")
+
+
+class DamagedModelError(ModelError):
+    """A file of the model is missing, truncated or changed."""
+
+    def __init__(self, file: str, cause: str) -> None:
+        super().__init__(f"{file}: {cause}; the model is damaged, restore it from a copy or fit it again.")
+
+
+class NewerFormatError(ModelError):
+    """The model was written by a later version."""
+
+    def __init__(self, path: str, found: int, known: int, version: str) -> None:
+        super().__init__(
+            f"{path}: model format {found} was written by normoscope {version}, this version reads up to "
+            f"{known}; update normoscope."
+        )
+
+
+class NotCalibratedError(NormoscopeError):
+    """Too few normals for the wished false-alarm rate."""
+
+    def __init__(self, needed: int, given: int, unit: str = "normals") -> None:
+        self.needed, self.given, self.unit = needed, given, unit
+        super().__init__(f"not calibrated: {needed} {unit} needed, {given} given.")
+
+
+class TrainingError(NormoscopeError):
+    """Training cannot go on."""
+
+
+class DivergedError(TrainingError):
+    """The loss is not a number."""
+
+    def __init__(self, stage: str, epoch: int, loss: float) -> None:
+        super().__init__(
+            f"training diverged in stage {stage!r}, epoch {epoch}: the loss is {loss}; "
+            f"lower the learning rate or use --precision float32."
+        )
+
+
+class CheckpointError(TrainingError):
+    """A checkpoint cannot be used."""
+
+    def __init__(self, file: str, cause: str, todo: str) -> None:
+        super().__init__(f"{file}: {cause}; {todo}.")

@@ -1,0 +1,91 @@
+"""Distance of an image from the linear subspace that normal images span.
+
+    image --subtract mean, project--> latent (d) --back--> reconstruction --squared residual, mean--> score
+
+Reference: Jackson and Mudholkar, Control procedures for residuals associated with principal component analysis,
+Technometrics 1979.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import OptionError, TooFewImagesError
+from ..images import batches
+from ..types import Images, Run, State
+
+__all__ = ["PCA"]
+
+
+@dataclass(frozen=True)
+class PCA:
+    """Principal component recipe.
+
+    Args:
+        latent_dim: Number of components; cut to what the training normals can span.
+    """
+
+    latent_dim: int = 32
+
+    quick: ClassVar[Mapping[str, Any]] = {}
+
+    def __post_init__(self) -> None:
+        if self.latent_dim < 1:
+            raise OptionError("pca --latent-dim", self.latent_dim, "at least 1")
+
+    def fit(self, normals: Images, run: Run, select: Images | None = None) -> _Subspace:
+        """Fit mean and leading components by an exact eigendecomposition.
+
+        Raises:
+            TooFewImagesError: Fewer than 2 normals.
+        """
+        if len(normals) < 2:
+            raise TooFewImagesError("train", 2, len(normals))
+        flat = torch.cat([batch.flatten(1) for batch in batches(normals)]).double()
+        mean = flat.mean(0)
+        rank = min(self.latent_dim, len(flat) - 1, flat.shape[1])
+        centred = flat - mean
+        if len(flat) <= flat.shape[1]:
+            values, vectors = torch.linalg.eigh(centred @ centred.T)
+            scales = values[-rank:].clamp_min(1e-12 * max(float(values[-1]), 1e-300)).sqrt()
+            components = (centred.T @ vectors[:, -rank:] / scales).T.flip(0)
+        else:
+            components = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -rank:].T.flip(0)
+        return _Subspace(self, mean.float(), components.float().contiguous())
+
+    def restore(self, state: State) -> _Subspace:
+        """Rebuild the fitted detector."""
+        return _Subspace(self, state["mean"], state["components"])
+
+
+class _Subspace:
+    """Fitted: the mean image and orthonormal components."""
+
+    def __init__(self, method: PCA, mean: Float[Tensor, " p"], components: Float[Tensor, "d p"]) -> None:
+        self.method, self.mean, self.components = method, mean, components
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Return the coordinates in the subspace."""
+        return (images.cpu().flatten(1) - self.mean) @ self.components.T
+
+    def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return the nearest point of the subspace."""
+        return (self.embed(images) @ self.components + self.mean).view(images.shape)
+
+    def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
+        """Return the squared residual, mean over channels."""
+        return (images.cpu() - self.reconstruct(images)).square().mean(1)
+
+    def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the mean squared residual."""
+        return self.anomaly_map(images).flatten(1).mean(1)
+
+    def state(self) -> State:
+        """Return mean and components."""
+        return {"mean": self.mean, "components": self.components}

@@ -1,0 +1,405 @@
+"""A fitted model: preprocessing, detector, scoring and calibration; what is saved, shared and scored with.
+
+Collection --split--> parts --Preprocessor--> Images --Method.fit--> Detector --Calibration--> Model
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ._version import __version__
+from .calibration import Calibration
+from .errors import ImageShapeError, OptionError, TooFewImagesError
+from .images import PixelStore, batches
+from .methods.trivial import Statistic, Trivial
+from .scoring import Scoring
+from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
+from .transforms import Prepared, Preprocessing, Preprocessor
+from .types import Collection, Detector, Images, Localizes, Method, Reconstructs, Run, Sample
+
+__all__ = ["Model", "Partition", "fit", "partition", "record"]
+
+BATCH = 256
+"""Images scored at a time: fixed, so that a score does not depend on how many are scored with it."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything needed to score a new image, and the record of how it came to be.
+
+    Args:
+        method: The method's name, as in `methods/`.
+        recipe: Its hyperparameters.
+        preset: Where they came from: paper, quick or python.
+        preprocessor: Fitted on the training normals.
+        detector: The fitted method.
+        calibration: From *calibrate* normals.
+        scoring: How reconstructions are scored; None for the method's own score.
+        baselines: The trivial statistics, fitted on the same training normals.
+        parts: Part to (sample name to content hash).
+        provenance: Versions, commit, data, seed, command, timing, notes.
+        run: Device and precision for scoring.
+    """
+
+    method: str
+    recipe: Method
+    preset: str
+    preprocessor: Preprocessor
+    detector: Detector
+    calibration: Calibration
+    scoring: Scoring | None
+    baselines: Mapping[str, Detector]
+    parts: Mapping[str, Mapping[str, str]]
+    provenance: Mapping[str, Any]
+    run: Run = field(default_factory=Run)
+
+    def batch_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Score one prepared batch, higher is more anomalous."""
+        if self.scoring is None:
+            return self.detector.anomaly_score(images)
+        return self.scoring.score(self.batch_map(images))
+
+    def batch_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
+        """Return one prepared batch's per-pixel scores.
+
+        Raises:
+            OptionError: The method cannot localise.
+        """
+        if self.scoring is not None and isinstance(self.detector, Reconstructs):
+            return self.scoring.map(images, self.detector.reconstruct(images).to(images.device))
+        if isinstance(self.detector, Localizes):
+            return self.detector.anomaly_map(images)
+        raise OptionError("maps", self.method, "a method that localises (cae, conocc, pca ...)")
+
+    @property
+    def localizes(self) -> bool:
+        """Whether the model can draw maps."""
+        return isinstance(self.detector, Localizes) or self.scoring is not None
+
+    def scores(self, images: Images, *, progress: bool = False) -> npt.NDArray[np.float64]:
+        """Score prepared images, (n,), higher is more anomalous."""
+        parts = [self.batch_score(batch).double().cpu() for batch in self._batches(images, "scoring", progress)]
+        return np.asarray(torch.cat(parts).numpy()) if parts else np.empty(0)
+
+    def maps(self, images: Images, *, progress: bool = False) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield each image's map (h, w) in turn."""
+        for batch in self._batches(images, "mapping", progress):
+            yield from self.batch_map(batch).float().cpu().numpy()
+
+    def _batches(self, images: Images, what: str, progress: bool) -> Iterator[Tensor]:
+        from tqdm import tqdm
+
+        if len(images) and images.shape[1:] != (expected := self.image_shape):
+            raise ImageShapeError(expected, images.shape)
+        with tqdm(total=len(images), desc=what, unit="image", disable=not progress, delay=1, leave=False) as bar:
+            for batch in batches(images, BATCH, str(self.run.torch_device)):
+                yield batch
+                bar.update(len(batch))
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(c, h, w) of a prepared image."""
+        p = self.preprocessor
+        return p.channels, p.size, p.size
+
+    def prepare(self, samples: Sequence[Sample], *, skip_unreadable: bool = False, progress: bool = False) -> Prepared:
+        """Read samples through the model's own preprocessing."""
+        return self.preprocessor.prepare(samples, skip_unreadable=skip_unreadable, progress=progress)
+
+    def test_samples(self, collection: Collection) -> tuple[list[Sample], str]:
+        """Choose what may be reported on: this model's test part, the official one, or everything; and say which."""
+        names = self.parts["test"]
+        if collection.spec == self.provenance["data"]["spec"] and names:
+            return [s for s in collection.samples if s.name in names], "the model's own test part"
+        official = [s for s in collection.samples if s.split == "test"]
+        if official:
+            return official, "the official test part"
+        return list(collection.samples), "all images (the data has no official test part)"
+
+    def check_unseen(self, prepared: Prepared, parts: Sequence[str] = ("train", "select", "calibrate")) -> None:
+        """Refuse images that these parts of the fit used.
+
+        Raises:
+            LeakageError: At least one exact copy.
+        """
+        test = dict(zip((s.name for s in prepared.samples), prepared.hashes, strict=True))
+        check_leakage(test, {part: self.parts[part] for part in parts})
+
+    def calibrated(
+        self,
+        images: Images,
+        patients: Sequence[str | None] | None,
+        *,
+        alpha: float = 0.05,
+        kind: str = "conformal",
+        k: float = 2.0,
+        strict: bool = True,
+        scoring: Scoring | None = None,
+    ) -> Model:
+        """Return a copy calibrated anew on these normals, rescored too where a scoring is given.
+
+        Raises:
+            NotCalibratedError: Too few normals, and `strict`.
+            OptionError: A scoring for a method that does not reconstruct.
+        """
+        model = replace(self, scoring=scoring or self.scoring)
+        _check_scoring(model.method, model.detector, model.scoring)
+        fitted = Calibration.fit(
+            model.scores(images),
+            patients,
+            alpha=alpha,
+            kind=kind,
+            k=k,
+            strict=strict,
+            map_scale=_map_scale(model, images),
+        )
+        return replace(model, calibration=fitted)
+
+
+def _check_scoring(method: str, detector: Detector, scoring: Scoring | None) -> None:
+    if scoring is not None and not isinstance(detector, Reconstructs):
+        raise OptionError("--residual / --pooling", method, "a method that reconstructs (cae, conocc, pca ...)")
+
+
+def _map_scale(model: Model, normals: Images) -> float | None:
+    """Pixel score that one calibration normal in twenty exceeds anywhere: the heatmaps' absolute full scale."""
+    if not model.localizes or not len(normals):
+        return None
+    peaks = [float(pixel_scores.max()) for pixel_scores in model.maps(normals)]
+    return float(np.quantile(peaks, 0.95))
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A collection cut into its four parts, read once and preprocessed; methods are fitted on it.
+
+    Args:
+        collection: Where the samples came from.
+        cut: The rule and seed of the four parts.
+        preprocessor: Fitted on the training normals.
+        images: Part to prepared images.
+        samples: Part to samples, in the same order.
+        parts: Part to (sample name to content hash).
+        notes: Sentences the user must see.
+    """
+
+    collection: Collection
+    cut: Parts
+    preprocessor: Preprocessor
+    images: Mapping[str, PixelStore]
+    samples: Mapping[str, Sequence[Sample]]
+    parts: Mapping[str, Mapping[str, str]]
+    notes: tuple[str, ...]
+
+
+def partition(
+    collection: Collection,
+    *,
+    preprocessing: Preprocessing | None = None,
+    split_seed: int = 0,
+    skip_unreadable: bool = False,
+    progress: bool = False,
+) -> Partition:
+    """Cut a labelled collection, read its images and fit the preprocessing.
+
+    Args:
+        collection: Samples with a named normal class.
+        preprocessing: Default: automatic size and channels, padded, min-max intensity.
+        split_seed: Seeds the four parts, apart from any method's seed.
+        skip_unreadable: Go on without images that cannot be read; they are listed in the notes.
+        progress: Show a bar while reading.
+
+    Raises:
+        TooFewImagesError: No training normals.
+        LeakageError: A test image also stands in another part.
+        UnreadableImagesError: Some images cannot be read.
+    """
+    cut = split(collection, split_seed)
+    planned = (preprocessing or Preprocessing()).plan([collection.samples[i] for i in cut.train])
+    used = sorted({i for part in PARTS for i in cut[part]})
+    prepared = planned.prepare(
+        [collection.samples[i] for i in used], skip_unreadable=skip_unreadable, progress=progress
+    )
+    where = {sample.name: row for row, sample in enumerate(prepared.samples)}
+    names = {part: [collection.samples[i].name for i in cut[part]] for part in PARTS}
+    rows = {part: [where[name] for name in names[part] if name in where] for part in PARTS}
+    parts = {part: {prepared.samples[r].name: prepared.hashes[r] for r in rows[part]} for part in PARTS}
+    check_leakage(parts["test"], {part: parts[part] for part in PARTS if part != "test"})
+    if not rows["train"]:
+        raise TooFewImagesError("train", 1, 0)
+    preprocessor = planned.fit(prepared.images.subset(rows["train"]))
+    images = prepared.images.with_intensity(preprocessor)
+    notes = (
+        *collection.notes,
+        *_patient_notes(collection),
+        *duplicate_notes(prepared.samples, prepared.hashes),
+        *(f"not read: {problem}" for problem in prepared.problems),
+    )
+    return Partition(
+        collection,
+        cut,
+        preprocessor,
+        {part: images.subset(rows[part]) for part in PARTS},
+        {part: [prepared.samples[r] for r in rows[part]] for part in PARTS},
+        parts,
+        notes,
+    )
+
+
+def fit(
+    method: str,
+    recipe: Method,
+    data: Partition,
+    *,
+    preset: str = "python",
+    scoring: Scoring | None = None,
+    run: Run | None = None,
+    false_alarms: float = 0.05,
+    command: str = "",
+) -> Model:
+    """Fit a method on *train* (and *select*), then calibrate on *calibrate*.
+
+    Args:
+        method: Name of the method, for the record.
+        recipe: Its hyperparameters.
+        data: The four parts.
+        preset: Where the hyperparameters came from.
+        scoring: Default: the method's own score.
+        run: Seed, device, precision, threads, checkpoints.
+        false_alarms: Wished false-alarm rate; with too few *calibrate* normals the model says it is not calibrated.
+        command: What the user typed, for the record.
+    """
+    run = run or Run()
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    train, select = data.images["train"], data.images["select"]
+    began = time.perf_counter()
+    detector = recipe.fit(train, run, select if len(select) else None)
+    seconds = time.perf_counter() - began
+    _check_scoring(method, detector, scoring)
+    model = Model(
+        method,
+        recipe,
+        preset,
+        data.preprocessor,
+        detector,
+        Calibration.fit(np.empty(0), alpha=false_alarms),
+        scoring,
+        {s.value: Trivial(statistic=s).fit(train, run) for s in Statistic},
+        data.parts,
+        _provenance(data, run, detector, seconds, command),
+        run,
+    )
+    normals, samples = data.images["calibrate"], data.samples["calibrate"]
+    if not len(normals):
+        return model
+    return model.calibrated(normals, [s.patient for s in samples], alpha=false_alarms, strict=False)
+
+
+def _provenance(data: Partition, run: Run, detector: Detector, seconds: float, command: str) -> dict[str, Any]:
+    """Record what it takes to make this model again, and how training went."""
+    training = {
+        "seconds": round(seconds, 3),
+        "images": len(data.samples["train"]),
+        "history": list(getattr(detector, "history", None) or []),
+    }
+    notes = [*data.notes, *getattr(detector, "warnings", ())]
+    return {**record(data, run, command), "training": training, "notes": notes}
+
+
+def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
+    """Return the provenance of any result on this data: versions, commit, seed, split, data hash, hardware."""
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command,
+        "versions": _versions(),
+        "commit": _commit(),
+        "seed": run.seed,
+        "split": {"seed": data.cut.seed, "rule": data.cut.rule, "by_patient": data.cut.by_patient},
+        "data": {
+            "spec": data.collection.spec,
+            "normal_class": data.collection.normal_class,
+            "hash": _data_hash(data.parts),
+            "counts": {part: len(data.samples[part]) for part in PARTS},
+        },
+        "hardware": _hardware(run),
+    }
+
+
+def _patient_notes(collection: Collection) -> list[str]:
+    if collection.grouped:
+        return []
+    return [
+        "no patient ids: images of one patient may stand in several parts; name them with --group-regex or a manifest"
+    ]
+
+
+def _data_hash(parts: Mapping[str, Mapping[str, str]]) -> str:
+    """Hash the contents of all parts, whatever their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in sorted(parts):
+        digest.update("".join([part, *sorted(parts[part].values())]).encode())
+    return digest.hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "normoscope": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+    }
+
+
+def _commit() -> str | None:
+    """Return the commit of the source tree this runs from, None for an installed wheel."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "--show-toplevel", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+        ).stdout.split("\n")
+    except (OSError, subprocess.SubprocessError):
+        return None
+    # a wheel installed somewhere below another project's repository is not that project's commit
+    return found[1] if Path(found[0], "src", "normoscope") == here else None
+
+
+def _hardware(run: Run) -> dict[str, Any]:
+    return {
+        "device": str(run.torch_device),
+        "processor": _processor(),
+        "threads": torch.get_num_threads(),
+        "precision": str(run.autocast_dtype).removeprefix("torch."),
+        "system": platform.platform(),
+        "batch": BATCH,
+        "executable": Path(sys.executable).name,
+    }
+
+
+def _processor() -> str:
+    """Name the processor type; bit-equal results are promised on the same one only."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        return f"{fields['model name']}, family {fields['cpu family']} model {fields['model']}"
+    except (OSError, KeyError):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,1 @@
+"""Parts networks are built of; no methods."""

@@ -1,0 +1,108 @@
+"""What every detector made of an autoencoder can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import DamagedModelError, ImageShapeError
+from ..progress import History
+from ..types import Images, Method, Run, State
+from .autoencoder import ConvAutoencoder
+from .collapse import collapse_warnings
+from .inference import in_chunks
+
+__all__ = ["AutoencoderDetector"]
+
+_NETWORK = "network."
+_LOOKED_AT = 256
+
+
+class AutoencoderDetector:
+    """A fitted autoencoder: scores by squared error, localises, embeds and reconstructs.
+
+    The precision it was fitted in is part of its state, so that a saved model decides as it did before saving.
+
+    Args:
+        method: The recipe that made it.
+        network: The trained network.
+        device: Where it computes.
+        dtype: What its layers compute in.
+        history: How training went; empty after `restore`.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        network: ConvAutoencoder,
+        device: torch.device,
+        dtype: torch.dtype,
+        history: History | None = None,
+    ) -> None:
+        self.method = method
+        self.network = network.to(device).eval()
+        self.device = device
+        self.dtype = dtype
+        self.history = History() if history is None else history
+
+    @classmethod
+    def restored(cls, method: Method, network: ConvAutoencoder, state: State) -> Self:
+        """Rebuild the detector on the processor from `state` and an untrained network of the same shape.
+
+        Raises:
+            DamagedModelError: The state does not fit the network.
+        """
+        weights = {k.removeprefix(_NETWORK): v for k, v in state.items() if k.startswith(_NETWORK)}
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            cause = " ".join(str(error).split())
+            raise DamagedModelError("weights", f"they do not fit the recipe ({cause})") from None
+        dtype = torch.bfloat16 if bool(state["bf16"]) else torch.float32
+        return cls(method, network, torch.device("cpu"), dtype)
+
+    def to(self, run: Run) -> Self:
+        """Move to the run's device; keep the fitted precision unless the run names one."""
+        self.device = run.torch_device
+        self.network.to(self.device)
+        if run.precision != "auto":
+            self.dtype = run.autocast_dtype
+        return self
+
+    def state(self) -> State:
+        """Return weights, image shape and precision."""
+        weights = {_NETWORK + k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        shape = torch.tensor(self.network.image_shape)
+        return {**weights, "image_shape": shape, "bf16": torch.tensor(self.dtype == torch.bfloat16)}
+
+    def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return the mean squared error over pixels and channels."""
+        return self._apply(lambda x: (self.network(x) - x).square().mean((1, 2, 3)), images)
+
+    def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
+        """Return the squared error per pixel, the mean over channels."""
+        return self._apply(lambda x: (self.network(x) - x).square().mean(1), images)
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Return the latent vectors."""
+        return self._apply(self.network.encode, images)
+
+    def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return the reconstructions in (0, 1)."""
+        return self._apply(self.network, images)
+
+    def collapse_warnings(self, normals: Images) -> list[str]:
+        """Say, from up to 256 training normals, whether the network answers the same whatever it is shown."""
+        rows = np.linspace(0, len(normals) - 1, min(len(normals), _LOOKED_AT)).astype(np.int64)
+        images = normals.batch(rows)
+        return collapse_warnings(images, self.reconstruct(images), self.embed(images))
+
+    def _apply(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        if tuple(images.shape[1:]) != self.network.image_shape:
+            raise ImageShapeError(self.network.image_shape, tuple(images.shape))
+        return in_chunks(function, images, self.device, self.dtype)

@@ -1,0 +1,269 @@
+"""Models on disk: JSON and safetensors, nothing that could run code.
+
+    MODEL/
+      model.json          format, method, recipe, preprocessing, provenance, sha256 of the two files below
+      weights.safetensors the detector's state and the trivial baselines
+      parts.json          content hash and name of every image in train, select, calibrate and test
+      calibration.json    scoring, scores, rule and unit; replaced by `normoscope calibrate`
+      calibration-N.json  the calibrations before
+      README.md           model card
+
+A folder is written under a temporary name and renamed when whole, so there is never half a model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from . import methods
+from ._version import __version__
+from .calibration import Calibration
+from .errors import DamagedModelError, ModelNotFoundError, NewerFormatError, NormoscopeError, OptionError
+from .methods.trivial import Statistic, Trivial
+from .model import Model
+from .scoring import Pooling, Residual, Scoring
+from .transforms import Preprocessor
+from .types import Run, State
+
+__all__ = ["FORMAT", "load_model", "replace_calibration", "save_model", "write_atomically"]
+
+FORMAT = 1
+"""Version of the folder's layout; later versions read earlier ones."""
+
+DETECTOR, BASELINE = "detector/", "baseline/"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def save_model(model: Model, folder: str | Path, *, overwrite: bool = False) -> Path:
+    """Write the model folder, whole or not at all.
+
+    Raises:
+        OptionError: The folder exists and `overwrite` is off, or is no model folder.
+    """
+    target = Path(folder)
+    if target.exists():
+        if not overwrite:
+            raise OptionError("--out", str(target), "a path that does not exist yet (or pass --overwrite)")
+        if not (target / "model.json").is_file():
+            raise OptionError("--out", str(target), "a new path; this one exists and is not a model")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
+        whole = Path(temporary, "model")
+        whole.mkdir()
+        _write(model, whole)
+        if target.exists():
+            os.replace(target, Path(temporary, "old"))
+        os.replace(whole, target)
+    return target
+
+
+def _write(model: Model, folder: Path) -> None:
+    tensors: State = {DETECTOR + key: value.contiguous() for key, value in model.detector.state().items()}
+    for name, baseline in model.baselines.items():
+        tensors |= {f"{BASELINE}{name}/{key}": value.contiguous() for key, value in baseline.state().items()}
+    save_file(tensors, folder / "weights.safetensors")
+    write_atomically(folder / "parts.json", json.dumps(model.parts, indent=0))
+    digests = {name: _sha256(folder / name) for name in ("weights.safetensors", "parts.json")}
+    content = {
+        "format": FORMAT,
+        "normoscope": __version__,
+        "method": model.method,
+        "recipe": methods.to_json(model.recipe),
+        "preset": model.preset,
+        "preprocessor": model.preprocessor.to_json(),
+        "provenance": model.provenance,
+        "sha256": digests,
+    }
+    write_atomically(folder / "model.json", json.dumps(content, indent=2))
+    write_atomically(folder / "calibration.json", _calibration_text(model, digests["weights.safetensors"]))
+    write_atomically(folder / "README.md", model_card(model))
+
+
+def _calibration_text(model: Model, weights: str) -> str:
+    """Calibration and the scoring it belongs to travel together: a rule means nothing on another scale."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "scoring": _scoring_to_json(model.scoring),
+            "calibration": model.calibration.to_json(),
+            "weights": weights,
+        },
+        indent=2,
+    )
+
+
+def _scoring_to_json(scoring: Scoring | None) -> dict[str, Any] | None:
+    if scoring is None:
+        return None
+    return {key: value.value if isinstance(value, Enum) else value for key, value in scoring.__dict__.items()}
+
+
+def _scoring_from_json(values: dict[str, Any] | None) -> Scoring | None:
+    if values is None:
+        return None
+    return Scoring(**{**values, "residual": Residual(values["residual"]), "pooling": Pooling(values["pooling"])})
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_model(folder: str | Path, run: Run | None = None) -> Model:
+    """Read a model folder, checking every file.
+
+    Raises:
+        ModelNotFoundError: No model there.
+        DamagedModelError: A file is missing, truncated or changed.
+        NewerFormatError: Written by a later version.
+    """
+    path, run = Path(folder), run or Run()
+    if not (path / "model.json").is_file():
+        raise ModelNotFoundError(str(path))
+    content = _read_json(path / "model.json")
+    _check_format(path, content)
+    for name in ("weights.safetensors", "parts.json"):
+        _check_file(path / name, content.get("sha256", {}).get(name, "missing"))
+    calibration = _read_json(path / "calibration.json")
+    _check_format(path, calibration)
+    if calibration.get("weights") != content["sha256"]["weights.safetensors"]:
+        raise DamagedModelError(str(path / "calibration.json"), "it belongs to other weights")
+    try:
+        return _assemble(
+            content, calibration, load_file(path / "weights.safetensors"), _read_json(path / "parts.json"), run
+        )
+    except NormoscopeError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        raise DamagedModelError(
+            str(path), f"its contents do not fit together ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: State, parts: Any, run: Run) -> Model:
+    recipe = methods.from_json(content["method"], content["recipe"])
+    detector = recipe.restore(_under(DETECTOR, tensors))
+    move = getattr(detector, "to", None)
+    if move is not None:
+        move(run)
+    baselines = {s.value: Trivial(statistic=s).restore(_under(f"{BASELINE}{s.value}/", tensors)) for s in Statistic}
+    return Model(
+        method=content["method"],
+        recipe=recipe,
+        preset=content["preset"],
+        preprocessor=Preprocessor.from_json(content["preprocessor"]),
+        detector=detector,
+        calibration=Calibration.from_json(calibration["calibration"]),
+        scoring=_scoring_from_json(calibration["scoring"]),
+        baselines=baselines,
+        parts=parts,
+        provenance=content["provenance"],
+        run=run,
+    )
+
+
+def _under(prefix: str, tensors: State) -> State:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DamagedModelError(str(path), "the file is missing") from None
+    except (ValueError, OSError) as error:
+        raise DamagedModelError(str(path), f"not readable as JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise DamagedModelError(str(path), "not a JSON object")
+    return content
+
+
+def _check_format(path: Path, content: dict[str, Any]) -> None:
+    found = content.get("format")
+    if not isinstance(found, int):
+        raise DamagedModelError(str(path), "the format number is missing")
+    if found > FORMAT:
+        raise NewerFormatError(str(path), found, FORMAT, str(content.get("normoscope", "?")))
+
+
+def _check_file(path: Path, digest: str) -> None:
+    if not path.is_file():
+        raise DamagedModelError(str(path), "the file is missing")
+    if _sha256(path) != digest:
+        raise DamagedModelError(str(path), "its contents changed since it was written (sha256 differs)")
+
+
+def replace_calibration(model: Model, folder: str | Path) -> Path:
+    """Write a new calibration in place of the folder's, keep the old one, and return where it is kept."""
+    path = Path(folder)
+    number = 1 + max((int(p.stem.partition("-")[2]) for p in path.glob("calibration-*.json")), default=0)
+    kept = path / f"calibration-{number}.json"
+    shutil.copy2(path / "calibration.json", kept)
+    write_atomically(path / "calibration.json", _calibration_text(model, _sha256(path / "weights.safetensors")))
+    write_atomically(path / "README.md", model_card(model))
+    return kept
+
+
+def model_card(model: Model) -> str:
+    """Write the model card: intended use first, then what it was made of."""
+    p = model.provenance
+    fields = "\n".join(f"| {key} | {value} |" for key, value in methods.to_json(model.recipe).items()) or "| - | - |"
+    notes = "\n".join(f"- {note}" for note in p["notes"]) or "- none"
+    counts = ", ".join(f"{part} {count}" for part, count in p["data"]["counts"].items())
+    return f"""# normoscope model: {model.method}
+
+**Research use. Not a medical device.** It orders images by how far they deviate from the normal images it was
+fitted on. It has not been validated for diagnosis, triage or any decision about a patient.
+
+| | |
+|---|---|
+| method | {model.method} (preset {model.preset}) |
+| data | {p["data"]["spec"]}, normal class {p["data"]["normal_class"]} |
+| images | {counts} |
+| split | {p["split"]["rule"]}; by patient: {"yes" if p["split"]["by_patient"] else "no (no patient ids)"} |
+| image size | {model.preprocessor.size} px, {model.preprocessor.channels} channel(s), {model.preprocessor.depth} |
+| rule | {model.calibration.status} |
+| p-values | {model.calibration.pvalue_note} |
+| seed | {p["seed"]} |
+| created | {p["created"]} with normoscope {p["versions"]["normoscope"]} |
+| command | `{p["command"] or "Python"}` |
+
+## Hyperparameters
+
+| name | value |
+|---|---|
+{fields}
+
+## What to know
+
+- Scores are raw: higher is more anomalous, they are not probabilities and not in 0-1.
+- The false-alarm guarantee is marginal and holds for normals exchangeable with the calibration normals, not for
+  another scanner, age group or year.
+{notes}
+"""

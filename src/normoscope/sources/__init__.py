@@ -1,0 +1,192 @@
+"""Where images come from: one file per source, and the folder is the registry.
+
+`load("medmnist:pneumoniamnist", normal_class="0")` finds `sources/medmnist.py`, builds its one frozen dataclass
+from the argument and options, lists its samples, and names the normal class. Nothing is ever guessed: where the
+layout itself does not say which class is normal, the user must.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+from ..errors import LayoutError, NormalClassError, OptionError
+from ..registry import members
+from ..types import Collection, Sample, Source
+
+__all__ = ["full_spec", "load", "names", "parse", "source_class"]
+
+
+def names() -> list[str]:
+    """Every source: the file names of this folder."""
+    return members("sources")
+
+
+def source_class(name: str) -> type[Source]:
+    """Import `sources/NAME.py` and return its one public dataclass."""
+    if name not in names():
+        raise OptionError("source", name, "one of " + ", ".join(names()))
+    module = importlib.import_module(f"{__name__}.{name}")
+    found = [
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if member.__module__ == module.__name__
+        and dataclasses.is_dataclass(member)
+        and not member.__name__.startswith("_")
+    ]
+    assert len(found) == 1, f"{module.__name__} must hold one public dataclass"
+    return cast("type[Source]", found[0])
+
+
+def parse(spec: str, options: Mapping[str, str] | None = None) -> Source:
+    """Turn `source:argument`, or a path whose kind is plain from its name, into a source.
+
+    Raises:
+        OptionError: Unknown source, option, or a value that does not convert.
+    """
+    head, _, rest = spec.partition(":")
+    if head in names():
+        name, argument = head, rest
+    else:
+        name, argument = _kind_of(Path(spec)), spec
+    cls = source_class(name)
+    fields = {f.name: f for f in dataclasses.fields(cast("type", cls))}
+    values: dict[str, object] = {}
+    if argument:
+        values[next(iter(fields))] = argument
+    for key, text in (options or {}).items():
+        if key not in fields:
+            raise OptionError(f"option of source {name}", key, "one of " + ", ".join(fields))
+        values[key] = _convert(f"{name} option {key}", text, str(fields[key].type))
+    missing = [
+        f.name
+        for f in fields.values()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and f.name not in values
+    ]
+    if missing:
+        raise OptionError("data", spec, f"{name}:{missing[0].upper()}")
+    return cls(**values)
+
+
+def _kind_of(path: Path) -> str:
+    """Tell the source from the path alone."""
+    if path.is_dir():
+        return "folder"
+    kinds = {".npz": "npz", ".npy": "npz", ".csv": "manifest", ".parquet": "manifest"}
+    if path.suffix.lower() in kinds:
+        return kinds[path.suffix.lower()]
+    raise OptionError(
+        "data",
+        str(path),
+        "an existing folder, .npz, .npy, .csv or .parquet file, or SOURCE:ARGUMENT with SOURCE "
+        "one of " + ", ".join(names()),
+    )
+
+
+def _convert(what: str, text: str, kind: str) -> object:
+    """Read an option's text as the field's type."""
+    kind = kind.split("|")[0].strip()
+    try:
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+    except ValueError:
+        raise OptionError(what, text, "a number") from None
+    if kind == "bool":
+        if text.lower() not in {"true", "false"}:
+            raise OptionError(what, text, "true or false")
+        return text.lower() == "true"
+    return text
+
+
+def full_spec(spec: str, options: Mapping[str, str] | None = None) -> str:
+    """Return what identifies the data in a record: the spec, a path normalised, and the options."""
+    head, _, rest = spec.partition(":")
+    if head in names():
+        looks_like_path = "/" in rest or os.sep in rest
+        spec = f"{head}:{os.path.normpath(rest)}" if looks_like_path else spec
+    else:
+        spec = os.path.normpath(spec)
+    return " ".join([spec, *(f"{key}={value}" for key, value in sorted((options or {}).items()))])
+
+
+def load(
+    spec: str,
+    *,
+    normal_class: str | int | None = None,
+    group_regex: str | None = None,
+    labelled: bool = True,
+    options: Mapping[str, str] | None = None,
+) -> Collection:
+    """List a source's samples and label them: 0 for the normal class, 1 for every other.
+
+    Args:
+        spec: `source:argument` or a path.
+        normal_class: Name or number of the normal class; needed unless the layout names it.
+        group_regex: Pattern searched in each sample's name; the first group (or the whole match) is the patient.
+        labelled: False leaves unlabelled what has no named normal class (scoring needs no labels).
+        options: Further fields of the source.
+
+    Raises:
+        NormalClassError: The class is not named or does not exist.
+        DataError: As the source says.
+    """
+    source = parse(spec, options)
+    samples = source.samples()
+    if not len(samples):
+        raise LayoutError(spec, "at least one image", "none", "check the path")
+    notes = tuple(getattr(source, "notes", lambda: ())())
+    if group_regex is not None:
+        samples = _grouped(samples, group_regex)
+    classes = {sample.class_name for sample in samples}
+    chosen = _normal_class(spec, source, {c for c in classes if c is not None}, normal_class, labelled)
+    if chosen is not None:
+        samples = [
+            dataclasses.replace(s, label=None if s.class_name is None else int(s.class_name != chosen)) for s in samples
+        ]
+    return Collection(full_spec(spec, options), samples, chosen, notes)
+
+
+def _normal_class(spec: str, source: Source, classes: set[str], asked: str | int | None, labelled: bool) -> str | None:
+    """Resolve what the user, or else the layout, calls normal."""
+    aliases = source.aliases()
+    shown = sorted(
+        f"{c} ({', '.join(a for a, t in aliases.items() if t == c)})" if c in aliases.values() else c for c in classes
+    )
+    if asked is not None:
+        chosen = aliases.get(str(asked), str(asked))
+        if chosen not in classes:
+            raise NormalClassError(spec, shown, str(asked))
+        return chosen
+    for name in source.default_normal:
+        if name in classes:
+            return name
+    if labelled:
+        raise NormalClassError(spec, shown, None)
+    return None
+
+
+def _grouped(samples: Sequence[Sample], pattern: str) -> list[Sample]:
+    """Read patient ids off the names.
+
+    Raises:
+        OptionError: The pattern is not one, or misses a name.
+    """
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise OptionError("--group-regex", pattern, f"a regular expression ({error})") from None
+    grouped = []
+    for sample in samples:
+        match = regex.search(sample.name)
+        if match is None:
+            raise OptionError("--group-regex", pattern, f"a pattern that matches every name; it misses {sample.name}")
+        grouped.append(dataclasses.replace(sample, patient=match.group(1) if match.groups() else match.group()))
+    return grouped

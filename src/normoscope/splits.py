@@ -1,0 +1,126 @@
+"""Four disjoint parts, and who may read them.
+
+*train* fits weights · *select* stops, gates and sizes · *calibrate* sets p-values, rules and the map scale, and
+nothing else reads it · *test* is opened to report. All but test are normals.
+
+Official validation normals calibrate, and 10 % of the official training normals select. Without an official
+validation part the training normals are cut 70/10/20; without an official test part a fifth of the normals is
+first set aside for it, beside all abnormals. Cuts are seeded and by patient wherever ids are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import LeakageError, TooFewImagesError
+from .types import Collection, Sample
+
+__all__ = ["PARTS", "Parts", "check_leakage", "duplicate_notes", "split"]
+
+PARTS = ("train", "select", "calibrate", "test")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Positions into a collection's samples, and how they were cut."""
+
+    train: tuple[int, ...]
+    select: tuple[int, ...]
+    calibrate: tuple[int, ...]
+    test: tuple[int, ...]
+    by_patient: bool
+    seed: int
+    rule: str
+
+    def __getitem__(self, part: str) -> tuple[int, ...]:
+        value: tuple[int, ...] = getattr(self, part)
+        return value
+
+
+def split(collection: Collection, seed: int = 0) -> Parts:
+    """Cut a labelled collection into the four parts.
+
+    Raises:
+        TooFewImagesError: No normal image is left to train on.
+    """
+    samples = collection.samples
+    normals = {
+        s: [i for i, x in enumerate(samples) if x.label == 0 and x.split == s]
+        for s in ("train", "validation", "test", None)
+    }
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5B117]))
+    pool = normals["train"] + normals[None]
+    test = [i for i, x in enumerate(samples) if x.split == "test"]
+    told = []
+    if not test:
+        held, pool = _cut(samples, pool, (0.2, 0.8), rng)
+        # abnormals of any split: none of them may serve anything but the test
+        test = sorted(held + [i for i, x in enumerate(samples) if x.label == 1])
+        told.append("no official test part: 20 % of the normals and all abnormals")
+    if normals["validation"]:
+        calibrate = normals["validation"]
+        select, train = _cut(samples, pool, (0.1, 0.9), rng)
+        told.append("official validation normals calibrate, 10 % of the training normals select")
+    else:
+        train, select, calibrate = _cut(samples, pool, (0.7, 0.1, 0.2), rng)
+        told.append("training normals cut 70/10/20")
+    if not train:
+        raise TooFewImagesError("train", 1, 0)
+    return Parts(tuple(train), tuple(select), tuple(calibrate), tuple(test), collection.grouped, seed, "; ".join(told))
+
+
+def _cut(
+    samples: Sequence[Sample], pool: Sequence[int], shares: tuple[float, ...], rng: np.random.Generator
+) -> list[list[int]]:
+    """Cut positions into shares, never through a patient; images without an id are their own patient."""
+    groups: dict[str, list[int]] = {}
+    for i in pool:
+        patient = samples[i].patient
+        groups.setdefault(f"image {i}" if patient is None else f"patient {patient}", []).append(i)
+    keys = list(groups)
+    order = [keys[k] for k in rng.permutation(len(keys))]
+    counts = np.cumsum([len(groups[key]) for key in order])
+    ends = np.round(np.cumsum(shares) * len(pool))
+    parts: list[list[int]] = [[] for _ in shares]
+    for key, reached in zip(order, counts, strict=True):
+        middle = reached - len(groups[key]) / 2
+        part = min(int(np.searchsorted(ends, middle, side="left")), len(shares) - 1)
+        parts[part].extend(groups[key])
+    return [sorted(part) for part in parts]
+
+
+def check_leakage(test: Mapping[str, str], used: Mapping[str, Mapping[str, str]]) -> None:
+    """Refuse a test image that another part of this run holds too.
+
+    Args:
+        test: Name to content hash.
+        used: Part to (name to content hash).
+
+    Raises:
+        LeakageError: At least one copy.
+    """
+    for part, hashes in used.items():
+        names = {content: name for name, content in hashes.items()}
+        pairs = [(name, names[content]) for name, content in test.items() if content in names]
+        if pairs:
+            raise LeakageError(pairs, part)
+
+
+def duplicate_notes(samples: Sequence[Sample], hashes: Sequence[str]) -> list[str]:
+    """Tell of exact copies, and of equal images whose labels conflict."""
+    seen: dict[str, list[Sample]] = {}
+    for sample, content in zip(samples, hashes, strict=True):
+        seen.setdefault(content, []).append(sample)
+    copies = [group for group in seen.values() if len(group) > 1]
+    conflicts = [group for group in copies if len({s.label for s in group}) > 1]
+    notes = []
+    if copies:
+        first = ", ".join(s.name for s in copies[0])
+        notes.append(f"{len(copies)} images stand in the data more than once (first: {first})")
+    if conflicts:
+        first = ", ".join(f"{s.name} ({s.class_name})" for s in conflicts[0])
+        notes.append(f"{len(conflicts)} equal images carry conflicting labels (first: {first})")
+    return notes

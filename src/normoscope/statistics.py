@@ -1,0 +1,285 @@
+"""Intervals and paired tests: how far a number on these test images can be trusted.
+
+Which one, and why:
+
+    one seed, images independent      DeLong for AUROC, exact binomial for rates
+    patients with several images,     bootstrap over patients and seeds, in `bootstrap`
+      several seeds, other metrics
+    AUROC exactly 0 or 1              exact binomial over independent pairs, where the others know no spread
+    several comparisons               Holm
+
+All intervals are 95 %. Where the data cannot say (one patient in a class, every draw equal), the bounds are nan and
+`how` says why: a bound of zero width would claim certainty.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, Int
+
+from .errors import OptionError
+from .metrics import auroc
+
+__all__ = [
+    "Interval",
+    "binomial",
+    "delong",
+    "delong_paired",
+    "holm",
+    "independent_pairs",
+    "mean_of_two",
+    "perfect",
+    "seeds_interval",
+]
+
+_Z = 1.959963984540054
+_TAIL = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A value with its 95 % interval.
+
+    Args:
+        value: The estimate; nan where it is undefined.
+        low: Lower bound; nan where there is no interval.
+        high: Upper bound; nan where there is no interval.
+        how: How the bounds were made, or why there are none.
+    """
+
+    value: float
+    low: float
+    high: float
+    how: str
+
+    @classmethod
+    def without_bounds(cls, value: float, why: str) -> Interval:
+        """A value whose spread the data cannot tell."""
+        return cls(value, math.nan, math.nan, why)
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "-"
+        return f"{self.value:.3f}" + ("" if math.isnan(self.low) else f" [{self.low:.3f}, {self.high:.3f}]")
+
+    def to_json(self) -> dict[str, float | str | None]:
+        """Return value, low, high and how; nan becomes None."""
+        bounds = {"value": self.value, "low": self.low, "high": self.high}
+        return {**{key: None if math.isnan(x) else x for key, x in bounds.items()}, "how": self.how}
+
+
+# --- rates
+
+
+def binomial(successes: int, n: int, unit: str = "") -> Interval:
+    """Return a proportion with exact (Clopper-Pearson) bounds.
+
+    low = Beta(0.025; k, n - k + 1), high = Beta(0.975; k + 1, n - k), quantiles.
+
+    Args:
+        successes: k, 0 to n.
+        n: Independent trials.
+        unit: What a trial is, for `how`.
+
+    Returns:
+        Covers at least 95 % of the time, whatever n; nan for n = 0.
+
+    Raises:
+        OptionError: k is not between 0 and n.
+
+    Reference: Clopper & Pearson, Biometrika 26 (1934).
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= successes <= n:
+        raise OptionError("successes", successes, f"a number between 0 and n = {n}")
+    if n == 0:
+        return Interval.without_bounds(math.nan, "no trials: a rate cannot be computed")
+    low = 0.0 if successes == 0 else float(betaincinv(successes, n - successes + 1, _TAIL))
+    high = 1.0 if successes == n else float(betaincinv(successes + 1, n - successes, 1 - _TAIL))
+    return Interval(successes / n, low, high, f"exact binomial over {n} {unit}" if unit else "exact binomial")
+
+
+def mean_of_two(a: Interval, b: Interval) -> Interval:
+    """Average two independent rates: each bound's distances to the values are added as squares.
+
+    Args:
+        a: One rate, such as sensitivity.
+        b: The other, such as specificity.
+
+    Reference: Newcombe, Statistics in Medicine 17 (1998), method 10's square-and-add.
+    """
+    value = (a.value + b.value) / 2
+    below = math.hypot(a.value - a.low, b.value - b.low) / 2
+    above = math.hypot(a.high - a.value, b.high - b.value) / 2
+    if math.isnan(below + above):
+        return Interval.without_bounds(value, "no interval: one of the two rates has none")
+    return Interval(value, max(0.0, value - below), min(1.0, value + above), "square-and-add of the two rates' bounds")
+
+
+# --- AUROC
+
+
+def delong(labels: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"]) -> Interval:
+    """Return AUROC with DeLong's interval, made on the logit scale.
+
+    var = var(V10) / n_abnormal + var(V01) / n_normal, where V10 is the share of normals below each abnormal image
+    and V01 the share of abnormals above each normal one (ties one half). On the logit scale the bounds stay inside
+    (0, 1) and cover better near 1 and in small samples than AUROC +- 1.96 sd.
+
+    Args:
+        labels: 1 anomalous, 0 normal, images independent of each other.
+        scores: One seed's scores, higher is more anomalous.
+
+    Returns:
+        The interval; exact bounds (`perfect`) at 0 and 1; no bounds with one image in a class or equal scores.
+
+    Raises:
+        ScoresError: As `metrics.auroc`.
+
+    Reference: DeLong et al., Biometrics 44 (1988); n log n as Sun & Xu, IEEE SPL 21 (2014); the logit scale after
+    Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2.
+    """
+    value = auroc(labels, scores)
+    if value in (0.0, 1.0):
+        return perfect(value, independent_pairs(labels))
+    sd = math.sqrt(_variance(*_placements(labels, scores)))
+    if not sd > 0:
+        return Interval.without_bounds(value, _no_spread("DeLong", labels))
+    logit, half = math.log(value / (1 - value)), _Z * sd / (value * (1 - value))
+    return Interval(value, _expit(logit - half), _expit(logit + half), "DeLong")
+
+
+def delong_paired(
+    labels: Int[np.ndarray, " n"], a: Float[np.ndarray, " n"], b: Float[np.ndarray, " n"]
+) -> tuple[Interval, float]:
+    """Compare two AUROCs on the same images.
+
+    The variance of the difference is DeLong's, of V(a) - V(b), so what the two methods share cancels.
+
+    Args:
+        labels: 1 anomalous, 0 normal, images independent of each other.
+        a: Scores of one method, higher is more anomalous.
+        b: Scores of the other.
+
+    Returns:
+        AUROC(a) - AUROC(b) with its Wald interval inside [-1, 1], and the two-sided p-value of no difference (nan
+        where the variance is zero and the difference is not).
+
+    Raises:
+        ScoresError: As `metrics.auroc`.
+
+    Reference: DeLong et al., Biometrics 44 (1988).
+    """
+    difference = auroc(labels, a) - auroc(labels, b)
+    (a10, a01), (b10, b01) = _placements(labels, a), _placements(labels, b)
+    sd = math.sqrt(_variance(a10 - b10, a01 - b01))
+    if not sd > 0:
+        pvalue = 1.0 if sd == 0 and difference == 0 else math.nan
+        return Interval.without_bounds(difference, _no_spread("paired DeLong", labels)), pvalue
+    low, high = max(-1.0, difference - _Z * sd), min(1.0, difference + _Z * sd)
+    return Interval(difference, low, high, "paired DeLong"), math.erfc(abs(difference) / sd / math.sqrt(2))
+
+
+def perfect(value: float, pairs: int) -> Interval:
+    """Bound an AUROC of exactly 0 or 1, where no estimated variance is left.
+
+    Match m abnormal with m normal images, all different: m independent pairs, each in the right order with
+    probability AUROC. At an observed AUROC of 1 all m are, so Clopper-Pearson for m of m holds; the smaller class
+    gives the largest m (`independent_pairs`).
+
+    Args:
+        value: 0 or 1.
+        pairs: m.
+    """
+    exact = binomial(round(value * pairs), pairs)
+    return Interval(value, exact.low, exact.high, f"exact binomial over {pairs} independent pairs")
+
+
+def independent_pairs(labels: Int[np.ndarray, " n"], groups: npt.ArrayLike | None = None) -> int:
+    """Count the most (abnormal, normal) pairs that share no image, and no patient where patients are known."""
+    abnormal = np.asarray(labels) == 1
+    unit = np.arange(len(abnormal)) if groups is None else np.asarray(groups)
+    with_abnormal, with_normal = np.unique(unit[abnormal]), np.unique(unit[~abnormal])
+    return min(len(with_abnormal), len(with_normal), len(np.unique(unit)) // 2)
+
+
+def _placements(
+    labels: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " q"]]:
+    """Where each image falls among those of the other class: V10 per abnormal, V01 per normal image."""
+    abnormal = np.asarray(labels) == 1
+    positive, negative = np.sort(scores[abnormal]), np.sort(scores[~abnormal])
+
+    def below(values: npt.NDArray[Any], others: npt.NDArray[Any]) -> Float[np.ndarray, " n"]:
+        count = np.searchsorted(others, values, "left") + np.searchsorted(others, values, "right")
+        return count / (2 * max(1, len(others)))
+
+    return below(scores[abnormal], negative), 1 - below(scores[~abnormal], positive)
+
+
+def _variance(v10: Float[np.ndarray, " p"], v01: Float[np.ndarray, " q"]) -> float:
+    """Of the mean placement; nan where a class has one image and its spread is unknown."""
+    if min(len(v10), len(v01)) < 2:
+        return math.nan
+    return float(np.var(v10, ddof=1) / len(v10) + np.var(v01, ddof=1) / len(v01))
+
+
+def _no_spread(how: str, labels: Int[np.ndarray, " n"]) -> str:
+    """Say why there are no bounds."""
+    fewest = min(np.sum(labels == 1), np.sum(labels == 0))
+    return f"no interval: {how} " + ("needs two images of each class" if fewest < 2 else "finds no variance")
+
+
+def _expit(x: float) -> float:
+    """The logistic function, without overflow."""
+    return 1 / (1 + math.exp(-x)) if x > 0 else math.exp(x) / (1 + math.exp(x))
+
+
+# --- seeds and families of tests
+
+
+def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float]:
+    """Return the mean over seeds with Student's t interval, and the standard deviation.
+
+    It says what another seed would change, not what other test images would.
+
+    Args:
+        values: One figure per seed.
+
+    Returns:
+        The interval and the standard deviation (n - 1); no bounds and nan with one seed.
+    """
+    from scipy.special import stdtrit
+
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return Interval.without_bounds(mean, "no interval: one seed"), math.nan
+    sd = float(np.std(values, ddof=1))
+    half = float(stdtrit(n - 1, 1 - _TAIL)) * sd / math.sqrt(n)
+    return Interval(mean, mean - half, mean + half, f"t over {n} seeds"), sd
+
+
+def holm(pvalues: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Adjust p-values of a family of tests so that the chance of any false one stays below the level.
+
+    p_(k) becomes max over j <= k of (m - j + 1) p_(j), at most 1.
+
+    Args:
+        pvalues: In any order; nan (no test) stays nan and does not count.
+
+    Returns:
+        Adjusted p-values in the given order.
+
+    Reference: Holm, Scandinavian Journal of Statistics 6 (1979).
+    """
+    pvalues = np.asarray(pvalues, dtype=np.float64)
+    order = np.argsort(pvalues)[: np.sum(~np.isnan(pvalues))]  # nan sorts last
+    adjusted = np.full(len(pvalues), np.nan)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(pvalues[order] * np.arange(len(order), 0, -1)))
+    return adjusted

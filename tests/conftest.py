@@ -1,0 +1,29 @@
+"""Shared toy data, and the door to real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Callable[[str], Path]:
+    """Return a path under NORMOSCOPE_DATA; skip where it is absent, fail under NORMOSCOPE_REQUIRE_DATA=1."""
+
+    def find(relative: str) -> Path:
+        root = os.environ.get("NORMOSCOPE_DATA")
+        path = Path(root, relative) if root else None
+        if path is not None and path.exists():
+            return path
+        reason = f"real data is absent: set NORMOSCOPE_DATA to a folder that holds {relative}"
+        if os.environ.get("NORMOSCOPE_REQUIRE_DATA") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return find
