@@ -106,7 +106,7 @@ def test_two_phases_each_move_their_own_parameters() -> None:
 def test_the_recorded_loss_is_the_mean_over_images_not_over_batches() -> None:
     line = Line()
     history = fit(line, Schedule(1, 32, 1e-12))
-    expected = float(Line().loss(noise(50).batch(np.arange(50))))
+    expected = Line().loss(noise(50).batch(np.arange(50))).item()
     assert history.epochs[0].losses[0] == pytest.approx(expected, rel=1e-5)
 
 
@@ -159,7 +159,7 @@ def test_a_loss_that_is_not_a_number_ends_training_with_a_way_out() -> None:
 
 def test_no_images_and_no_epochs_are_refused() -> None:
     with pytest.raises(TooFewImagesError, match="train: 1 images needed, 0 given"):
-        fit(Line(), Schedule(1), normals=noise(1).subset([]))
+        fit(Line(), Schedule(1), normals=noise(1).subset(np.arange(0)))
     with pytest.raises(OptionError, match="epochs: expected at least 1, got 0"):
         Schedule(0)
     with pytest.raises(OptionError, match="learning rate: expected a number above 0, got -1"):

@@ -27,6 +27,7 @@ from .calibration import Calibration
 from .errors import ImageShapeError, OptionError, TooFewImagesError
 from .images import PixelStore, batches
 from .methods.trivial import Statistic, Trivial
+from .progress import History
 from .scoring import Scoring
 from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
 from .transforms import Prepared, Preprocessing, Preprocessor
@@ -313,13 +314,14 @@ def fit(
 
 def _provenance(data: Partition, run: Run, detector: Detector, seconds: float, command: str) -> dict[str, Any]:
     """Record what it takes to make this model again, and how training went."""
+    history: History = getattr(detector, "history", None) or History()
+    kept = history.record()
     training = {
         "seconds": round(seconds, 3),
-        "images": len(data.samples["train"]),
-        "history": list(getattr(detector, "history", None) or []),
+        "images_per_second": history.images_per_second,
+        "history": kept["epochs"],
     }
-    notes = [*data.notes, *getattr(detector, "warnings", ())]
-    return {**record(data, run, command), "training": training, "notes": notes}
+    return {**record(data, run, command), "training": training, "notes": [*data.notes, *kept["warnings"]]}
 
 
 def record(data: Partition, run: Run, command: str) -> dict[str, Any]:

@@ -201,23 +201,25 @@ class Preprocessor:
 
     def geometry(self, pixels: Pixels) -> npt.NDArray[Any]:
         """Return (c, size, size) of the same dtype: channels, aspect, antialiased resize."""
-        image = torch.from_numpy(pixels.astype(np.float32)).movedim(-1, 0) if pixels.ndim == 3 else None
-        image = torch.from_numpy(pixels.astype(np.float32))[None] if image is None else image
+        planes = np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels[None]
+        if planes.shape == (self.channels, self.size, self.size):
+            return planes
+        image = torch.from_numpy(planes.astype(np.float32))
         if image.shape[0] == 3 and self.channels == 1:
             luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # ITU-R BT.601
             image = (image * luma).sum(0, keepdim=True)
         elif image.shape[0] == 1 and self.channels == 3:
             image = image.expand(3, -1, -1)
-        image = self._resize(image, "bilinear")
+        image = self._resize(image)
         if np.issubdtype(pixels.dtype, np.integer):
             image = image.round().clamp(0, float(np.iinfo(pixels.dtype).max))
         return np.asarray(image.numpy().astype(pixels.dtype))
 
     def mask(self, mask: Pixels) -> npt.NDArray[np.bool_]:
         """Bring a lesion mask (h, w) to (size, size): a pixel counts where at least half of it is lesion."""
-        return np.asarray(self._resize(torch.from_numpy(mask.astype(np.float32))[None], "bilinear")[0].numpy() >= 0.5)
+        return np.asarray(self._resize(torch.from_numpy(mask.astype(np.float32))[None])[0].numpy() >= 0.5)
 
-    def _resize(self, image: Float[Tensor, "c h w"], mode: str) -> Float[Tensor, "c s s"]:
+    def _resize(self, image: Float[Tensor, "c h w"]) -> Float[Tensor, "c s s"]:
         height, width = image.shape[1:]
         if self.aspect is Aspect.CROP:
             side = min(height, width)
@@ -229,7 +231,7 @@ class Preprocessor:
             image = functional.pad(image, [left, side - width - left, top, side - height - top])
         if image.shape[1:] == (self.size, self.size):
             return image
-        return functional.interpolate(image[None], (self.size, self.size), mode=mode, antialias=True)[0]
+        return functional.interpolate(image[None], (self.size, self.size), mode="bilinear", antialias=True)[0]
 
     def prepare(self, samples: Sequence[Sample], *, skip_unreadable: bool = False, progress: bool = False) -> Prepared:
         """Read every sample once and keep its pixels at the target size.

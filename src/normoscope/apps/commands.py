@@ -7,6 +7,7 @@ import csv
 import io
 import shlex
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .. import methods, sources
+from .. import distributed, methods, sources
 from ..comparison import Assessment, Comparison, Recipe, assess
 from ..comparison import compare as compare_methods
-from ..errors import CheckpointError, OptionError, TooFewImagesError
+from ..errors import CheckpointError, NormoscopeError, OptionError, TooFewImagesError
 from ..model import Model, Partition, partition
 from ..model import fit as fit_model
 from ..persistence import load_model, replace_calibration, save_model, write_atomically
 from ..scoring import Pooling, Residual, Scoring
 from ..transforms import Aspect, Intensity, Prepared, Preprocessing
-from ..types import Collection, Run
+from ..types import Collection, Method, Run
 from . import allocator
 from .output import emit, note, plain, table
 
@@ -105,29 +106,58 @@ def inspect(args: Args) -> int:
 
 def fit(args: Args) -> int:
     """Fit a detector and write the model folder."""
-    target = Path(args.out)
-    checkpoint = target.with_name(target.name + ".checkpoint")
+    target, checkpoint = Path(args.out), Path(args.out + ".checkpoint")
     _check_targets(args, target, checkpoint)
-    overrides = {key.removeprefix("method_"): value for key, value in vars(args).items()
-                 if key.startswith("method_") and value is not None}  # fmt: skip
-    recipe = methods.build(args.method, args.preset, overrides)
+    _recipe_of(args)
+    if args.devices == 1:
+        return _fit_here(args, target, checkpoint)
+    if args.devices < 1:
+        raise OptionError("--devices", args.devices, "at least 1")
+    from torch.multiprocessing.spawn import ProcessExitedException
+
+    try:
+        distributed.launch(_fit_together, args.devices, args, target, checkpoint)
+    except ProcessExitedException as stopped:
+        return stopped.exit_code
+    return 0
+
+
+def _fit_together(args: Args, target: Path, checkpoint: Path) -> None:
+    """Fit in one of several processes: each takes its share of the processor, the first one speaks and writes."""
+    leads = distributed.team().leads
+    args.threads = args.threads or max(1, torch.get_num_threads() // args.devices)
+    args.quiet = args.quiet or not leads
+    try:
+        _fit_here(args, target, checkpoint)
+    except NormoscopeError as error:
+        if leads:
+            print(f"normoscope: error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _fit_here(args: Args, target: Path, checkpoint: Path) -> int:
+    name, recipe, preset = _recipe_of(args)
     run = _run(args, checkpoint=checkpoint, resume=args.resume)
-    data = _partition(args)
-    preset = args.preset + (f" with {', '.join(sorted(overrides))} changed" if overrides else "")
-
-    def work(run: Run) -> Model:
-        return fit_model(
-            args.method, recipe, data, preset=preset, scoring=_scoring(args), run=run,
-            false_alarms=args.false_alarms, command=_command(args),
-        )  # fmt: skip
-
-    model = work(run)
+    model = fit_model(
+        name, recipe, _partition(args), preset=preset, scoring=_scoring(args), run=run,
+        false_alarms=args.false_alarms, command=_command(args),
+    )  # fmt: skip
+    if not distributed.team().leads:
+        return 0
     save_model(model, target, overwrite=args.overwrite)
     shutil.rmtree(checkpoint, ignore_errors=True)
     for sentence in model.provenance["notes"]:
         note(sentence, args.quiet)
     emit("fit", _fit_json(model, target), _fit_text(model, target), args.json)
     return 0
+
+
+def _recipe_of(args: Args) -> tuple[str, Method, str]:
+    """Return the method's name, its recipe and what the preset is called once options changed it."""
+    given = {key: value for key, value in vars(args).items() if key.startswith("method_") and value is not None}
+    overrides = {key.removeprefix("method_"): value for key, value in given.items()}
+    changed = f" with {', '.join(sorted(overrides))} changed" if overrides else ""
+    return args.method, methods.build(args.method, args.preset, overrides), args.preset + changed
 
 
 def _check_targets(args: Args, target: Path, checkpoint: Path) -> None:
@@ -145,7 +175,7 @@ def _check_targets(args: Args, target: Path, checkpoint: Path) -> None:
 
 def _fit_json(model: Model, target: Path) -> dict[str, Any]:
     p = model.provenance
-    seconds = p["training"]["seconds"]
+    training = p["training"]
     return {
         "model": str(target),
         "method": model.method,
@@ -155,17 +185,10 @@ def _fit_json(model: Model, target: Path) -> dict[str, Any]:
         "split": p["split"],
         "preprocessing": model.preprocessor.to_json(),
         "calibration": _calibration_json(model),
-        "timing": {"train_seconds": seconds, "train_images_per_second": _training_speed(model)},
+        "timing": {"fit_seconds": training["seconds"], "train_images_per_second": training["images_per_second"]},
         "hardware": p["hardware"],
         "notes": p["notes"],
     }
-
-
-def _training_speed(model: Model) -> float | None:
-    """Images through the training loop per second, over all epochs; None for methods without epochs."""
-    epochs = len(model.provenance["training"]["history"])
-    seconds = model.provenance["training"]["seconds"]
-    return epochs * model.provenance["training"]["images"] / seconds if epochs and seconds else None
 
 
 def _calibration_json(model: Model) -> dict[str, Any]:
@@ -184,7 +207,7 @@ def _calibration_json(model: Model) -> dict[str, Any]:
 
 def _fit_text(model: Model, target: Path) -> str:
     p, counts = model.provenance, model.provenance["data"]["counts"]
-    speed = _training_speed(model)
+    speed = p["training"]["images_per_second"]
     rows = [
         ["method", f"{model.method} (preset {model.preset})"],
         ["data", f"{p['data']['spec']}, normal class {p['data']['normal_class']}"],

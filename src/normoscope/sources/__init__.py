@@ -12,6 +12,7 @@ import importlib
 import inspect
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -142,6 +143,7 @@ def load(
     samples = source.samples()
     if not len(samples):
         raise LayoutError(spec, "at least one image", "none", "check the path")
+    _check_names(spec, samples)
     notes = tuple(getattr(source, "notes", lambda: ())())
     if group_regex is not None:
         samples = _grouped(samples, group_regex)
@@ -152,6 +154,16 @@ def load(
             dataclasses.replace(s, label=None if s.class_name is None else int(s.class_name != chosen)) for s in samples
         ]
     return Collection(full_spec(spec, options), samples, chosen, notes)
+
+
+def _check_names(spec: str, samples: Sequence[Sample]) -> None:
+    """Names identify images in parts, scores and reports, so two images may not share one."""
+    counts = Counter(sample.name for sample in samples)
+    shared = [name for name, count in counts.items() if count > 1]
+    if shared:
+        raise LayoutError(
+            spec, "a name of its own for every image", f"{len(shared)} shared names", f"first {shared[0]}"
+        )
 
 
 def _normal_class(spec: str, source: Source, classes: set[str], asked: str | int | None, labelled: bool) -> str | None:
@@ -165,9 +177,9 @@ def _normal_class(spec: str, source: Source, classes: set[str], asked: str | int
         if chosen not in classes:
             raise NormalClassError(spec, shown, str(asked))
         return chosen
-    for name in source.default_normal:
-        if name in classes:
-            return name
+    named = [name for name in classes if name.lower() in source.default_normal]
+    if len(named) == 1:  # "good" beside "normal" would be a guess
+        return named[0]
     if labelled:
         raise NormalClassError(spec, shown, None)
     return None

@@ -11,7 +11,7 @@ __all__ = ["chest"]
 
 def chest(rng: np.random.Generator) -> Anatomy:
     """Draw one patient's chest."""
-    move = wobble(rng, 0.05)
+    move = wobble(rng, 0.04)
     body, middle, heart = _body(rng), _mediastinum(rng), _heart(rng)
     lungs = [_lung(rng, side) for side in (-1, 1)]
     vessels = [_vessels(rng, side) for side in (-1, 1)]
@@ -28,21 +28,21 @@ def chest(rng: np.random.Generator) -> Anatomy:
         tree = (vessels[0](x, y) + vessels[1](x, y)) * lung
         ribs, collar, spine = (bone(x, y) for bone in bones)
         skeleton = torso * (0.12 * ribs * (0.25 + 0.75 * lung) + 0.11 * collar + 0.06 * spine)
-        return Tissue(soft, skeleton + 0.10 * blood * tree, lung)
+        return Tissue(soft, skeleton + 0.09 * blood * tree, lung)
 
     return paint
 
 
 def _body(rng: np.random.Generator) -> Field:
     """Shoulders and flanks: the half-width grows from the neck to the trunk."""
-    trunk, neck, shoulder = rng.uniform(0.88, 1.02), rng.uniform(0.26, 0.34), rng.uniform(-0.98, -0.86)
+    trunk, neck, shoulder = rng.uniform(0.92, 1.02), rng.uniform(0.28, 0.34), rng.uniform(-0.98, -0.90)
     slope, centre = rng.uniform(0.07, 0.12), rng.uniform(-0.03, 0.03)
 
     def field(x: Array, y: Array) -> Array:
         half = neck + (trunk - neck) * inside(y - shoulder, slope) - 0.06 * y * y
         across = np.abs(x - centre)
-        depth = 0.88 + 0.12 * (1 - np.square(across / trunk))
-        return depth * inside(half - across, 0.025)
+        depth = 0.86 + 0.14 * (1 - np.square(across / trunk))
+        return depth * inside(half - across, 0.035)
 
     return field
 
@@ -98,9 +98,9 @@ def _spine(rng: np.random.Generator) -> Field:
 
 def _ribs(rng: np.random.Generator) -> Field:
     """Both sets of ribs: level lines of two sheared parabolas, the posterior ones brighter."""
-    spacing, phase, width = rng.uniform(0.205, 0.235), rng.uniform(0, 1), rng.uniform(0.20, 0.27)
+    spacing, phase, width = rng.uniform(0.21, 0.23), rng.uniform(0, 0.5), rng.uniform(0.20, 0.27)
     fall, arch, tilt = rng.uniform(0.25, 0.42), rng.uniform(0.5, 0.75), rng.uniform(-0.03, 0.03)
-    front, front_phase = rng.uniform(0.35, 0.6), rng.uniform(0, 1)
+    front, front_phase = rng.uniform(0.25, 0.45), rng.uniform(0, 0.5)
 
     def field(x: Array, y: Array) -> Array:
         out = np.abs(x - 0.02)
@@ -130,8 +130,8 @@ def _vessels(rng: np.random.Generator, side: int) -> Field:
     """Branches that leave the hilum like a fan, bend, and thin out towards the pleura."""
     hilum = side * rng.uniform(0.17, 0.22), rng.uniform(-0.06, 0.06)
     count = 6
-    angle = np.linspace(-1.25, 1.25, count) + rng.uniform(-0.16, 0.16, count)
-    bend, reach = rng.uniform(-0.9, 0.9, count), rng.uniform(0.25, 0.55, count)
+    angle = np.linspace(-1.25, 1.25, count) + rng.uniform(-0.12, 0.12, count)
+    bend, reach = rng.uniform(-0.6, 0.6, count), rng.uniform(0.25, 0.55, count)
 
     def field(x: Array, y: Array) -> Array:
         right, down = side * (x - hilum[0]), y - hilum[1]

@@ -39,24 +39,24 @@ def _patch(
 
 def _nodule(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
     """A bright round spot with a soft edge."""
-    weight = _patch(rng, anatomy, 0.075, 0.17, 0.16)(x, y)
+    weight = _patch(rng, anatomy, 0.085, 0.18, 0.16)(x, y)
     tissue = anatomy(x, y)
-    return tissue.soft + tissue.structures + rng.uniform(0.16, 0.32) * weight, weight > 0.5
+    return tissue.soft + tissue.structures + rng.uniform(0.22, 0.42) * weight, weight > 0.5
 
 
 def _opacity(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
     """A diffuse, cloudy haze that stays inside the organ."""
-    weight, cloud = _patch(rng, anatomy, 0.20, 0.36, 0.2)(x, y), texture(rng, 24, 1.5)(x, y)
+    weight, cloud = _patch(rng, anatomy, 0.22, 0.38, 0.2)(x, y), texture(rng, 24, 1.5)(x, y)
     tissue = anatomy(x, y)
     weight = weight * tissue.organ
-    haze = rng.uniform(0.12, 0.26) * weight * np.clip(1 + 0.3 * cloud, 0, None)
+    haze = rng.uniform(0.24, 0.42) * weight * np.clip(1 + 0.3 * cloud, 0, None)
     return tissue.soft + tissue.structures + haze, weight > 0.5
 
 
 def _cavity(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
     """A dark hole with a thin bright wall."""
-    centre, radius = _place(rng, anatomy), rng.uniform(0.10, 0.19)
-    wall, depth = rng.uniform(0.10, 0.2), rng.uniform(0.10, 0.18)
+    centre, radius = _place(rng, anatomy), rng.uniform(0.12, 0.24)
+    wall, depth = rng.uniform(0.14, 0.26), rng.uniform(0.14, 0.22)
     far = np.hypot(x - centre[0], y - centre[1])
     hole = inside(radius - far, 0.018)
     rim = bump(far - radius, 0.035)
@@ -66,7 +66,7 @@ def _cavity(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> t
 
 def _missing(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
     """A piece of the fine structures (ribs and vessels, or furrows) that is not there."""
-    weight = _patch(rng, anatomy, 0.26, 0.38, 0.08)(x, y)
+    weight = _patch(rng, anatomy, 0.3, 0.44, 0.08)(x, y)
     tissue = anatomy(x, y)
     there = np.abs(tissue.structures)
     return tissue.soft + tissue.structures * (1 - weight), (weight > 0.5) & (there > 0.5 * (weight * there).max())
@@ -74,7 +74,7 @@ def _missing(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> 
 
 def _distortion(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
     """A whirl: tissue is turned around a point, most at the centre."""
-    centre, radius = _place(rng, anatomy), rng.uniform(0.2, 0.32)
+    centre, radius = _place(rng, anatomy), rng.uniform(0.24, 0.38)
     turn = rng.choice([-1, 1]) * rng.uniform(1.2, 2.2)
     u, v = x - centre[0], y - centre[1]
     far = np.hypot(u, v)
@@ -91,7 +91,7 @@ def _streak(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> t
     along, across = rotated(x - centre[0], y - centre[1], angle)
     weight = bump(across - bend * np.square(along), width) * inside(half - np.abs(along), 0.03)
     tissue = anatomy(x, y)
-    return tissue.soft + tissue.structures + rng.uniform(0.18, 0.34) * weight, weight > 0.5
+    return tissue.soft + tissue.structures + rng.uniform(0.24, 0.42) * weight, weight > 0.5
 
 
 def _reticulation(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
@@ -99,7 +99,7 @@ def _reticulation(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array
     weight, net = _patch(rng, anatomy, 0.18, 0.3, 0.15)(x, y), texture(rng, 48, 0.2)(x, y)
     tissue = anatomy(x, y)
     weight = weight * tissue.organ
-    return tissue.soft + tissue.structures + rng.uniform(0.05, 0.09) * weight * net, weight > 0.5
+    return tissue.soft + tissue.structures + rng.uniform(0.08, 0.14) * weight * net, weight > 0.5
 
 
 KINDS: Mapping[str, Lesion] = MappingProxyType(

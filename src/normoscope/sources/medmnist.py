@@ -248,5 +248,5 @@ def _md5(path: Path) -> str:
 def _classes(labels: npt.NDArray[Any]) -> list[str]:
     """Return one class per row; of several labels per image (ChestMNIST), any makes a finding."""
     if labels.ndim == 2 and labels.shape[1] > 1:
-        return ["finding" if any_finding else "no finding" for any_finding in labels.any(1).tolist()]
+        return ["finding" if any(row) else "no finding" for row in labels.tolist()]
     return [str(label) for label in labels.reshape(len(labels)).tolist()]

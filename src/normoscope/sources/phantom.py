@@ -143,23 +143,25 @@ def _sample(case: _Case) -> Sample:
 
 def _pixels(case: _Case) -> Pixels:
     """Draw the image, (size, size) uint8."""
-    attenuation, _, camera = _render(case)
-    return expose(camera, attenuation, case.site)
+    body, camera = _body(case), case.generator(2, case.number)
+    x, y = pose(camera, case.size)
+    tissue = body(x, y)
+    healthy = tissue.soft + tissue.structures
+    seen = _lesion(case, body, x, y)[0] if case.abnormal else healthy
+    return expose(camera, seen, healthy, case.site)
 
 
 def _mask(case: _Case) -> Mask:
     """Draw the lesion's mask, (size, size) bool, empty for normals."""
-    return _render(case)[1]
+    x, y = pose(case.generator(2, case.number), case.size)
+    return _lesion(case, _body(case), x, y)[1] if case.abnormal else np.zeros(x.shape, dtype=np.bool_)
 
 
-def _render(case: _Case) -> tuple[Array, Mask, np.random.Generator]:
-    """Draw the attenuation and the mask; the generator goes on to the exposure."""
-    body = _ANATOMIES[case.anatomy](case.generator(0, case.patient))
-    camera = case.generator(2, case.number)
-    x, y = pose(camera, case.size)
-    if case.abnormal:
-        attenuation, mask = KINDS[case.kind](case.generator(1, case.patient), body, x, y)
-    else:
-        tissue = body(x, y)
-        attenuation, mask = tissue.soft + tissue.structures, np.zeros(x.shape, dtype=np.bool_)
-    return attenuation, mask, camera
+def _body(case: _Case) -> Anatomy:
+    """Draw the patient."""
+    return _ANATOMIES[case.anatomy](case.generator(0, case.patient))
+
+
+def _lesion(case: _Case, body: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
+    """Draw the patient with the lesion, and its mask."""
+    return KINDS[case.kind](case.generator(1, case.patient), body, x, y)

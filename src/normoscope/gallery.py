@@ -1,0 +1,147 @@
+"""The images a reader wants to see: most and least anomalous, and where score and label disagree.
+
+    Assessment --rows--> image, what normal would look like, heatmap, as data URIs --> Card, Gallery
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import UInt8
+
+from .comparison import Assessment
+from .heatmaps import greyscale, overlay
+from .types import Reconstructs
+
+__all__ = ["SHOWN", "Card", "Gallery", "Panel", "galleries"]
+
+SHOWN = 6
+"""Images in each row of the gallery."""
+
+SIDE = 256
+"""Larger images are shrunk to this side, so that the page stays small."""
+
+OUTLINE = (0, 229, 255)
+"""Colour of an expert's outline: found neither in grey images nor in the heatmap's palette."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture of a card: its title and its data URI."""
+
+    title: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """One test image.
+
+    Args:
+        name: As the data calls it.
+        truth: Its class.
+        abnormal: Whether that class is an abnormal one.
+        score: Raw.
+        pvalue: None where not calibrated.
+        flagged: None where not calibrated.
+        panels: Image, reconstruction and heatmap, as far as the method has them.
+    """
+
+    name: str
+    truth: str
+    abnormal: bool
+    score: float
+    pvalue: float | None
+    flagged: bool | None
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A row of cards and what they were chosen for."""
+
+    title: str
+    text: str
+    cards: tuple[Card, ...]
+
+
+def galleries(found: Assessment) -> list[Gallery]:
+    """Choose and draw the images."""
+    order = np.argsort(found.scores, kind="stable")
+    few = min(SHOWN, -(-len(order) // 2))
+    normal, abnormal = order[found.labels[order] == 0], order[found.labels[order] == 1]
+    chosen = [
+        ("Most anomalous", "The highest scores of all test images.", order[::-1][:few]),
+        ("Least anomalous", "The lowest scores of all test images.", order[: min(few, len(order) - few)]),
+        ("Normal, yet anomalous to the model", "Normal images with the highest scores: the first false alarms.",
+         normal[::-1][:SHOWN]),
+        ("Abnormal, yet normal to the model", "Abnormal images with the lowest scores: the first to be missed.",
+         abnormal[:SHOWN]),
+    ]  # fmt: skip
+    return [Gallery(title, text, tuple(_cards(found, rows))) for title, text, rows in chosen if len(rows)]
+
+
+def _cards(found: Assessment, rows: npt.NDArray[np.int64]) -> list[Card]:
+    return [
+        Card(
+            found.prepared.samples[row].name,
+            found.prepared.samples[row].class_name or ("abnormal" if found.labels[row] else "normal"),
+            bool(found.labels[row]),
+            float(found.scores[row]),
+            None if found.pvalues is None else float(found.pvalues[row]),
+            None if found.flags is None else bool(found.flags[row]),
+            panels,
+        )
+        for row, panels in zip(rows.tolist(), _panels(found, rows), strict=True)
+    ]
+
+
+def _panels(found: Assessment, rows: npt.NDArray[np.int64]) -> list[tuple[Panel, ...]]:
+    """Draw the pictures of these images."""
+    model, samples = found.model, [found.prepared.samples[row] for row in rows]
+    batch = found.prepared.images.batch(rows, str(model.run.torch_device))
+    images = batch.cpu().numpy()
+    columns = [[Panel("image", _uri(greyscale(image))) for image in images]]
+    if isinstance(model.detector, Reconstructs):
+        redrawn = model.detector.reconstruct(batch).float().cpu().numpy()
+        columns.append([Panel("if it were normal", _uri(greyscale(image))) for image in redrawn])
+    if scale := model.calibration.map_scale:
+        maps = model.batch_map(batch).float().cpu().numpy()
+        heat = [overlay(image, pixel_scores, scale) for image, pixel_scores in zip(images, maps, strict=True)]
+        masks = [model.preprocessor.mask(s.read_mask()) if s.read_mask else None for s in samples]
+        columns.append([_heatmap(picture, mask) for picture, mask in zip(heat, masks, strict=True)])
+    return list(zip(*columns, strict=True))
+
+
+def _heatmap(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_] | None) -> Panel:
+    if mask is None or not mask.any():
+        return Panel("heatmap", _uri(picture))
+    return Panel("heatmap, expert outline", _uri(outlined(picture, mask)))
+
+
+def outlined(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_]) -> UInt8[np.ndarray, "H W 3"]:
+    """Enlarge by whole pixels and draw the mask's border around, not over, its pixels."""
+    from scipy.ndimage import binary_dilation
+
+    times = max(1, SIDE // mask.shape[0])
+    large, inside = (np.repeat(np.repeat(array, times, 0), times, 1) for array in (picture, mask))
+    large[binary_dilation(inside) & ~inside] = OUTLINE
+    return np.asarray(large)
+
+
+def _uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
+    """Encode as PNG."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    if max(image.size) > SIDE:
+        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    if (picture == picture[..., :1]).all():
+        image = image.convert("L")
+    file = io.BytesIO()
+    image.save(file, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

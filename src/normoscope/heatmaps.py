@@ -1,0 +1,170 @@
+"""Where an image deviates, in colours on one absolute scale.
+
+    image, map --overlay(scale)--> RGB        model, images --write_maps--> .npy, .png and maps.csv
+
+The scale comes from *calibrate* normals: only one normal image in twenty has any pixel that reaches it. It is the same
+for every image, so a normal image stays blank instead of glowing at its own maximum.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Float, UInt8
+
+from .errors import OptionError
+from .model import Model
+from .persistence import write_atomically
+from .transforms import Prepared
+
+__all__ = ["FLOOR", "OPACITY", "colour", "file_names", "greyscale", "overlay", "write_maps"]
+
+FLOOR = 0.5
+"""Share of the scale below which nothing is drawn; from here to the scale, colours fade in."""
+
+OPACITY = 0.85
+"""Opacity at the scale and above: the image still shows through."""
+
+
+@cache
+def _palette() -> npt.NDArray[np.float64]:
+    """256 colours from dark violet to pale yellow: even in brightness, safe for colour-blind readers."""
+    from matplotlib import colormaps
+
+    return np.asarray(colormaps["inferno"](np.linspace(0.15, 1.0, 256)))[:, :3]
+
+
+def colour(share: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the colour (..., 3) and opacity (...), both in [0, 1], of pixel scores given as shares of the scale."""
+    place = np.clip((np.asarray(share, np.float64) - FLOOR) / (1 - FLOOR), 0, 1)
+    return _palette()[np.rint(place * 255).astype(int)], OPACITY * place
+
+
+def greyscale(image: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Show a prepared image in [0, 1], one or three channels, as RGB."""
+    rgb = np.broadcast_to(np.moveaxis(np.clip(image, 0, 1), 0, -1), (*image.shape[1:], 3))
+    return np.asarray(np.rint(rgb * 255), np.uint8)
+
+
+def overlay(
+    image: Float[np.ndarray, "c h w"], pixel_scores: Float[np.ndarray, "h w"], scale: float
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Lay a map over its image.
+
+    Below half of the scale nothing is drawn; from there to the scale, colour and opacity rise; above, they stay.
+
+    Args:
+        image: In [0, 1], one or three channels.
+        pixel_scores: Its map, higher is more anomalous.
+        scale: Pixel score of the brightest colour, the same for every image; above 0.
+
+    Raises:
+        OptionError: A scale that is not above 0.
+    """
+    if not scale > 0:
+        raise OptionError("scale", scale, "a pixel score above 0")
+    colours, opacity = colour(pixel_scores / scale)
+    shown = greyscale(image) * (1 - opacity[..., None]) + 255 * colours * opacity[..., None]
+    return np.asarray(np.rint(shown), np.uint8)
+
+
+def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = False) -> None:
+    """Write each image's raw map (`NAME.npy`, float32) and heatmap (`NAME.png`), then `maps.csv`.
+
+    Both have the size that the model sees. Every file appears whole; `maps.csv` comes last and lists all of them, so
+    where it stands, nothing is missing. A model without calibration normals has no scale, and writes no heatmaps.
+
+    Args:
+        model: A model that localises.
+        prepared: The images.
+        folder: Made if it is not there; files of other names are left alone.
+        progress: Show a bar.
+
+    Raises:
+        OptionError: The method cannot localise; nothing is written.
+    """
+    if not model.localizes:
+        raise OptionError("--maps", model.method, "a method that localises (cae, conocc, pca ...)")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "maps.csv").unlink(missing_ok=True)
+    names = [sample.name for sample in prepared.samples]
+    scale = model.calibration.map_scale
+    rows = []
+    maps = model.maps(prepared.images, progress=progress)
+    for i, (name, file, pixel_scores) in enumerate(zip(names, file_names(names), maps, strict=True)):
+        _write_whole(folder / f"{file}.npy", lambda out, values=pixel_scores: np.save(out, values, allow_pickle=False))
+        if scale:
+            picture = overlay(prepared.images.batch([i])[0].numpy(), pixel_scores, scale)
+            _write_whole(folder / f"{file}.png", lambda out, pixels=picture: _save_png(out, pixels))
+        rows.append([name, f"{file}.npy", f"{file}.png" if scale else ""])
+    write_atomically(folder / "maps.csv", _csv(["image_path", "anomaly_map", "heatmap"], rows))
+
+
+def file_names(names: Iterable[str]) -> list[str]:
+    """Turn image names into distinct file names without an ending, none of which can leave its folder.
+
+    Example:
+        >>> file_names(["a/scan 1.png", "a_scan_1.jpg", "../.ssh/key", "/"])
+        ['a_scan_1', 'a_scan_1-2', 'ssh_key', 'image']
+    """
+    taken: set[str] = set()
+    return [_untaken(_plain(name), taken) for name in names]
+
+
+_IMAGE_ENDINGS = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def _plain(name: str) -> str:
+    """Keep letters, digits, dots and dashes of ASCII."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    stem = str(path.with_suffix("")) if path.suffix.lower() in _IMAGE_ENDINGS else name
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", stem).strip("._-")[-120:].lstrip("._-") or "image"
+
+
+def _untaken(name: str, taken: set[str]) -> str:
+    """Number a name that is taken; some file systems know no capitals."""
+    number, candidate = 1, name
+    while candidate.lower() in taken:
+        number += 1
+        candidate = f"{name}-{number}"
+    taken.add(candidate.lower())
+    return candidate
+
+
+def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write under a temporary name, and rename when whole."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _save_png(out: BinaryIO, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(out, format="PNG")
+
+
+def _csv(head: list[str], rows: list[list[str]]) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return file.getvalue()

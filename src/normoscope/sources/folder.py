@@ -1,0 +1,135 @@
+"""A folder of images: normal/ and abnormal/, or the MVTec, BMAD and MedIAnomaly layouts as they are, masks included.
+
+PNG, JPEG, TIFF, WebP and BMP, 8- and 16-bit, grey and colour. The layout is told from the folders' names; its list
+stands in `_layouts`. A class is called as its folder; the normal one is found where a folder is named `normal` or
+`good`. Every file counts: one that is not an image is reported when it is read, and side files (.txt, .csv ...) are
+counted in a note.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Bool
+
+from ..decoding import image_size, read_image, read_mask
+from ..errors import DataNotFoundError, LayoutError, OptionError
+from ..types import Sample
+from ._layouts import LAYOUTS, NORMAL_NAMES, Found, detect
+
+__all__ = ["Folder"]
+
+SIDE_FILES = (
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".ini", ".log", ".db", ".md5"),
+    *(".md", ".rst", ".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".sh"),
+)
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Images on disk.
+
+    Args:
+        path: The folder.
+        layout: auto, flat, classes, splits, mvtec, bmad or medianomaly.
+    """
+
+    path: str
+    layout: str = "auto"
+
+    default_normal: ClassVar[tuple[str, ...]] = NORMAL_NAMES
+
+    def samples(self) -> Sequence[Sample]:
+        """List the images in natural order (2 before 10), their names relative to the folder.
+
+        Raises:
+            DataNotFoundError: No such folder.
+            LayoutError: Empty, or not laid out as the layout says.
+            OptionError: Unknown layout.
+        """
+        return self._content[0]
+
+    def aliases(self) -> Mapping[str, str]:
+        """A class has its folder's name only."""
+        return {}
+
+    def notes(self) -> tuple[str, ...]:
+        """Say which files were left out, and which masks are missing."""
+        return self._content[1]
+
+    @cached_property
+    def _content(self) -> tuple[Sequence[Sample], tuple[str, ...]]:
+        root = Path(self.path).expanduser()
+        if not root.is_dir():
+            raise DataNotFoundError(f"the folder {self.path}", str(root.absolute().parent), "check the path")
+        if self.layout != "auto" and self.layout not in LAYOUTS:
+            raise OptionError("layout", self.layout, "one of " + ", ".join(["auto", *LAYOUTS]))
+        listed = {path.relative_to(root).parts: path for path in _files(root)}
+        images = {parts: path for parts, path in listed.items() if path.suffix.lower() not in SIDE_FILES}
+        if not images:
+            raise LayoutError(self.path, "images", f"{len(listed)} files, none of them an image", "check the path")
+        listing = LAYOUTS[detect(root, images) if self.layout == "auto" else self.layout](root, images)
+        spelling: dict[str, str] = {}
+        samples = [_sample(root, found, spelling) for found in listing.found]
+        aside = ["/".join(parts) for parts in listed if parts not in images and parts != ("data.json",)]
+        notes = [*([_aside(aside)] if aside else []), *listing.notes]
+        return samples, tuple(f"{self.path}: {note}." for note in notes)
+
+
+def _sample(root: Path, found: Found, spelling: dict[str, str]) -> Sample:
+    """Make one lazy sample; a class spelt Normal in train and NORMAL in test is one class."""
+    path = root.joinpath(*found.parts)
+    mask = None if found.mask is None else partial(read_mask, found.mask, path)
+    return Sample(
+        # names go into tables and JSON: bytes that are no text are escaped
+        "/".join(found.parts).encode("utf-8", "backslashreplace").decode(),
+        partial(read_image, path),
+        class_name=spelling.setdefault(found.class_name.lower(), found.class_name),
+        split=found.split,
+        read_mask=partial(_empty_mask, path) if found.healthy else mask,
+    )
+
+
+def _empty_mask(image: Path) -> Bool[np.ndarray, "h w"]:
+    """Return the mask of a normal image in a layout with masks."""
+    return np.zeros(image_size(image), bool)
+
+
+def _files(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+    """Walk through all files in natural order, following links, but never into a folder it stands in."""
+    try:
+        here = above | {_identity(folder)}
+        entries = sorted(os.scandir(folder), key=lambda entry: _natural(entry.name))
+    except OSError as error:
+        raise LayoutError(str(folder), "a readable folder", (error.strerror or "").lower()) from None
+    for entry in entries:
+        path = folder / entry.name
+        if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini", "__macosx"):
+            continue
+        if not os.path.isdir(path):  # where even that is forbidden, reading it says so
+            yield path
+        elif _identity(path) not in here:
+            yield from _files(path, here)
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    status = folder.stat()
+    return status.st_dev, status.st_ino
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    """Order numbers by value: image2 before image10; the name itself settles ties."""
+    pieces = re.split(r"([0-9]+)", name)
+    return [(0, int(piece)) if piece.isdecimal() else (1, piece.lower()) for piece in pieces] + [(2, name)]
+
+
+def _aside(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"ignored {len(names)} files that are not images: {', '.join(names[:3])}{more}"
