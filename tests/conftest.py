@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
+
+from normoscope.images import PixelStore, as_images
+from toys import draw_blobs
 
 torch.set_num_threads(1)
 
@@ -27,3 +31,21 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def normals() -> PixelStore:
+    """Sixty toy normals to fit on."""
+    return as_images(draw_blobs(60, seed=1))
+
+
+@pytest.fixture(scope="session")
+def unseen_normals() -> Tensor:
+    """Thirty toy normals no method was fitted on."""
+    return draw_blobs(30, seed=2)
+
+
+@pytest.fixture(scope="session")
+def anomalies() -> Tensor:
+    """Thirty toy images with the bright square."""
+    return draw_blobs(30, seed=3, bright=True)

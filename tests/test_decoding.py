@@ -314,8 +314,9 @@ def test_data_that_unpacks_to_more_than_the_header_says_is_refused(tmp_path: Pat
     assert cause_of(tmp_path / "a.tif") == "it holds more data than its header declares"
 
 
+@pytest.mark.slow
 def test_the_bomb_takes_no_memory(tmp_path: Path) -> None:
-    flood = zlib.compress(bytes(600_000_000))
+    flood = zlib.compress(bytes(300_000_000))
     (tmp_path / "a.png").write_bytes(png_bytes(9, 7, 16, 2, flood))
     program = (
         "import resource, sys; from pathlib import Path; from normoscope.decoding import read_image\n"
@@ -327,7 +328,7 @@ def test_the_bomb_takes_no_memory(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "a.png")], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 50_000  # kilobytes; the flood is 600 MB
+    assert int(done.stdout) < 50_000  # kilobytes; the flood is 300 MB
 
 
 def test_files_that_are_no_image_are_named(tmp_path: Path) -> None:
@@ -336,7 +337,7 @@ def test_files_that_are_no_image_are_named(tmp_path: Path) -> None:
         "sound.webp": (b"RIFF\0\0\0\0WAVE", "not an image: its content is not PNG, JPEG, TIFF, WebP or BMP"),
         "a.gif": (b"GIF89a", "a GIF, which is not read; save it as PNG"),
         "a.pdf.png": (b"%PDF-1.7", "a PDF document, not an image; export its images as PNG"),
-        "ct": (bytes(128) + b"DICM", "a DICOM file, which is not read yet; save it as 16-bit PNG or TIFF"),
+        "ct": (b"II*\0" + bytes(124) + b"DICM", "a DICOM file, which is not read yet; save it as 16-bit PNG or TIFF"),
         "old.dcm": (b"\x08\0", "a DICOM file, which is not read yet; save it as 16-bit PNG or TIFF"),
         "mr.nii.gz": (b"\x1f\x8b", "a NIfTI file, which is not read yet; save its slices as PNG or TIFF"),
         "mr": (b"\x5c\x01\0\0", "a NIfTI file, which is not read yet; save its slices as PNG or TIFF"),

@@ -18,9 +18,7 @@ from normoscope.types import Method, Run
 RECIPES = [
     CAE(latent_dim=8, channels=(4, 16), epochs=6, batch_size=16, learning_rate=1e-3, patience=5),
     ConOCC(latent_dim=8, channels=(4, 16), epochs=6, update_interval=2, batch_size=16),
-    ConOCC(
-        latent_dim=8, channels=(4, 16), epochs=6, update_interval=2, batch_size=16, schedule=Alternation.ALTERNATE
-    ),
+    ConOCC(latent_dim=8, channels=(4, 16), epochs=6, update_interval=2, batch_size=16, schedule=Alternation.ALTERNATE),
 ]
 
 

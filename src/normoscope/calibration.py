@@ -84,7 +84,10 @@ def mean_sd_rule(scores: Scores, k: float = 2.0, two_sided: bool = False) -> Rul
 
     Raises:
         NotCalibratedError: Fewer than 2 scores.
+        OptionError: k is not above 0.
     """
+    if not 0 < k < math.inf:
+        raise OptionError("--k", k, "a number above 0, for instance 2")
     if len(scores) < 2:
         raise NotCalibratedError(2, len(scores))
     mean, sd = float(np.mean(scores)), float(np.std(scores, ddof=1))
@@ -104,8 +107,9 @@ class Calibration:
         scores: Ascending; one per image, or the maximum over each patient's images where ids are known.
         unit: image or patient.
         images: How many images stand behind the scores.
-        alpha: The wished false-alarm rate; NaN for the mean ± sd rules.
+        alpha: The wished false-alarm rate; the mean ± sd rules do not read it.
         kind: conformal, upper or two-sided.
+        k: Standard deviations of the mean ± sd rules; the conformal rule does not read it.
         rule: None where there are too few scores.
         map_scale: Pixel score above which the brightest colour is shown; None for methods without maps.
     """

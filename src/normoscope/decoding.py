@@ -137,11 +137,11 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
 def _kind(head: bytes, name: str) -> str:
     if not head:
         raise Refused("the file is empty (0 bytes)")
+    if head[128:] == b"DICM":  # asked first: such a file may begin like a TIFF
+        raise Refused(_DICOM)
     for magic, kind in _MAGIC.items():
         if head.startswith(magic) and (kind != "WEBP" or head[8:12] == b"WEBP"):
             return kind
-    if head[128:] == b"DICM":
-        raise Refused(_DICOM)
     for suffix, cause in _OTHER_SUFFIX.items():
         if name.endswith(suffix):
             raise Refused(cause)

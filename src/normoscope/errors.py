@@ -23,6 +23,7 @@
         ├── DivergedError          the loss is not a number
         └── CheckpointError        a checkpoint belongs to another run, or is damaged
 
+ImageShapeError, TooFewImagesError and OptionError are ValueErrors too, as callers from scikit-learn expect.
 The command line prints the sentence on one line and exits with code 2.
 """
 
@@ -107,7 +108,7 @@ class NormalClassError(DataError):
         super().__init__(f"{where}: {head}; classes found: {found}; pass --normal-class NAME_OR_INT.")
 
 
-class ImageShapeError(DataError):
+class ImageShapeError(DataError, ValueError):
     """An array has the wrong shape."""
 
     def __init__(self, expected: Sequence[int | str], got: Sequence[int], todo: str = "") -> None:
@@ -135,7 +136,7 @@ class ScoresError(DataError):
         super().__init__(f"{what}: expected {expected}, got {got}; {todo}.")
 
 
-class TooFewImagesError(DataError):
+class TooFewImagesError(DataError, ValueError):
     """A part has fewer images than the work needs."""
 
     def __init__(self, part: str, needed: int, given: int, todo: str = "add normal images") -> None:
@@ -154,7 +155,7 @@ class LeakageError(DataError):
         )
 
 
-class OptionError(NormoscopeError):
+class OptionError(NormoscopeError, ValueError):
     """An unknown name or a value out of range."""
 
     def __init__(self, option: str, got: object, expected: str) -> None:

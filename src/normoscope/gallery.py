@@ -129,7 +129,8 @@ def outlined(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_]) -
 
     times = max(1, SIDE // mask.shape[0])
     large, inside = (np.repeat(np.repeat(array, times, 0), times, 1) for array in (picture, mask))
-    large[binary_dilation(inside) & ~inside] = OUTLINE
+    width = max(1, mask.shape[0] // SIDE)
+    large[binary_dilation(inside, iterations=width) & ~inside] = OUTLINE
     return np.asarray(large)
 
 

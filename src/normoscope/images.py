@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,16 @@ from torch import Tensor
 from .errors import ImageShapeError
 from .types import Images, Pixels
 
-__all__ = ["IN_MEMORY_BYTES", "PixelStore", "allocate", "as_images", "batches", "content_hash", "unit_range"]
+__all__ = [
+    "IN_MEMORY_BYTES",
+    "PixelStore",
+    "allocate",
+    "as_images",
+    "batches",
+    "check_shape",
+    "content_hash",
+    "unit_range",
+]
 
 IN_MEMORY_BYTES = 128 * 1024 * 1024
 """Larger pixel stores live in an unnamed temporary file instead of memory."""
@@ -74,7 +83,7 @@ class PixelStore:
 
     def subset(self, rows: npt.ArrayLike) -> PixelStore:
         """Show only these rows; pixels are shared, not copied."""
-        return PixelStore(self.pixels, self.intensity, self.index[np.asarray(rows)])
+        return PixelStore(self.pixels, self.intensity, self.index[np.asarray(rows, np.int64)])
 
     def with_intensity(self, intensity: Callable[[Tensor], Tensor]) -> PixelStore:
         """Share the pixels under another intensity transform."""
@@ -82,7 +91,7 @@ class PixelStore:
 
     def raw(self, indices: npt.ArrayLike, device: str = "cpu") -> Float[Tensor, "n c h w"]:
         """Return the batch before the intensity transform: floats, integers divided by their maximum."""
-        rows = self.pixels[self.index[np.asarray(indices)]]
+        rows = self.pixels[self.index[np.asarray(indices, np.int64)]]
         batch = torch.from_numpy(np.ascontiguousarray(rows)).to(device, non_blocking=True)
         return unit_range(batch.float(), rows.dtype)
 
@@ -113,6 +122,16 @@ def as_images(array: npt.ArrayLike | Tensor) -> PixelStore:
     if pixels.ndim != 4:
         raise ImageShapeError(("c", "h", "w"), pixels.shape, "pass (n, h, w), (n, h, w, 3) or (n, c, h, w)")
     return PixelStore(pixels)
+
+
+def check_shape(images: Float[Tensor, "n c h w"], expected: Sequence[int]) -> None:
+    """Refuse a batch whose images are not of the shape (c, h, w) that was fitted.
+
+    Raises:
+        ImageShapeError: Another shape.
+    """
+    if tuple(images.shape[1:]) != tuple(expected):
+        raise ImageShapeError(expected, images.shape)
 
 
 def batches(images: Images, size: int = 256, device: str = "cpu") -> Iterator[Float[Tensor, "n c h w"]]:

@@ -246,7 +246,7 @@ fitted on. It has not been validated for diagnosis, triage or any decision about
 | method | {model.method} (preset {model.preset}) |
 | data | {p["data"]["spec"]}, normal class {p["data"]["normal_class"]} |
 | images | {counts} |
-| split | {p["split"]["rule"]}; by patient: {"yes" if p["split"]["by_patient"] else "no (no patient ids)"} |
+| split | {p["split"]["rule"]}; by patient: {"yes" if p["split"]["by_patient"] else "no"} |
 | image size | {model.preprocessor.size} px, {model.preprocessor.channels} channel(s), {model.preprocessor.depth} |
 | rule | {model.calibration.status} |
 | p-values | {model.calibration.pvalue_note} |

@@ -5,11 +5,13 @@ nothing else reads it · *test* is opened to report. All but test are normals.
 
 Official validation normals calibrate, and 10 % of the official training normals select. Without an official
 validation part the training normals are cut 70/10/20; without an official test part a fifth of the normals is
-first set aside for it, beside all abnormals. Cuts are seeded and by patient wherever ids are known.
+first set aside for it, beside all abnormals. Cuts are seeded and by patient wherever ids are known; abnormals of a
+patient whose normals train are then left out.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -25,7 +27,17 @@ PARTS = ("train", "select", "calibrate", "test")
 
 @dataclass(frozen=True)
 class Parts:
-    """Positions into a collection's samples, and how they were cut."""
+    """Positions into a collection's samples, and how they were cut.
+
+    Args:
+        train: Fits weights.
+        select: Stops, gates and sizes.
+        calibrate: Sets p-values, rules and the map scale.
+        test: Opened to report.
+        by_patient: Every image has a patient id, and no patient stands in two parts.
+        seed: Of the cuts.
+        rule: How the parts were cut, in words.
+    """
 
     train: tuple[int, ...]
     select: tuple[int, ...]
@@ -58,8 +70,12 @@ def split(collection: Collection, seed: int = 0) -> Parts:
     if not test:
         held, pool = _cut(samples, pool, (0.2, 0.8), rng)
         # abnormals of any split: none of them may serve anything but the test
-        test = sorted(held + [i for i, x in enumerate(samples) if x.label == 1])
-        told.append("no official test part: 20 % of the normals and all abnormals")
+        abnormal = [i for i, x in enumerate(samples) if x.label == 1]
+        strangers = _without_patients_of(samples, abnormal, pool + normals["validation"])
+        test = sorted(held + strangers)
+        told.append("no official test part: 20 % of the normals and all abnormals test")
+        if len(strangers) < len(abnormal):
+            told.append(f"{len(abnormal) - len(strangers)} abnormals left out, whose patients have normals in training")
     if normals["validation"]:
         calibrate = normals["validation"]
         select, train = _cut(samples, pool, (0.1, 0.9), rng)
@@ -69,7 +85,23 @@ def split(collection: Collection, seed: int = 0) -> Parts:
         told.append("training normals cut 70/10/20")
     if not train:
         raise TooFewImagesError("train", 1, 0)
-    return Parts(tuple(train), tuple(select), tuple(calibrate), tuple(test), collection.grouped, seed, "; ".join(told))
+    shared = _shared_patients(samples, (train, select, calibrate, test))
+    if shared:
+        told.append(f"the official parts share {shared} patients")
+    by_patient = collection.grouped and not shared
+    return Parts(tuple(train), tuple(select), tuple(calibrate), tuple(test), by_patient, seed, "; ".join(told))
+
+
+def _without_patients_of(samples: Sequence[Sample], rows: Sequence[int], others: Sequence[int]) -> list[int]:
+    """Keep the rows whose patient, where known, has no image among the others."""
+    patients = {samples[i].patient for i in others} - {None}
+    return [i for i in rows if samples[i].patient not in patients]
+
+
+def _shared_patients(samples: Sequence[Sample], parts: Sequence[Sequence[int]]) -> int:
+    """Count the patients who stand in more than one part; an official split may cut through them."""
+    standing = Counter(patient for part in parts for patient in {samples[i].patient for i in part})
+    return sum(count > 1 for patient, count in standing.items() if patient is not None)
 
 
 def _cut(

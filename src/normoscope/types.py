@@ -74,7 +74,7 @@ class Source(Protocol):
     """A place images come from: a frozen dataclass whose first field is its argument, a string.
 
     `default_normal` names the normal class only where the layout itself does (a directory called normal or
-    good); everywhere else it is None and the user must name it. `files` are what the data hash covers.
+    good); everywhere else it is None and the user must name it.
     """
 
     default_normal: ClassVar[tuple[str, ...]]

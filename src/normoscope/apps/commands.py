@@ -213,7 +213,7 @@ def _fit_text(model: Model, target: Path) -> str:
         ["data", f"{p['data']['spec']}, normal class {p['data']['normal_class']}"],
         ["images", ", ".join(f"{part} {count}" for part, count in counts.items())],
         ["split", p["split"]["rule"]],
-        ["by patient", "yes" if p["split"]["by_patient"] else "no: the data names no patients"],
+        ["by patient", "yes" if p["split"]["by_patient"] else "no: ids are unknown, or official parts share patients"],
         ["size", f"{model.preprocessor.size} px, {model.preprocessor.channels} channel(s), {model.preprocessor.depth}"],
         ["fitted in", f"{p['training']['seconds']:.1f} s" + (f", {speed:,.0f} images/s" if speed else "")],
         ["rule", model.calibration.status],

@@ -47,7 +47,7 @@ class CAE:
     learning_rate: float = 1e-4
     patience: int | None = None
 
-    quick: ClassVar[Mapping[str, Any]] = {"epochs": 25, "learning_rate": 1e-3, "patience": 10}
+    quick: ClassVar[Mapping[str, Any]] = {"epochs": 20, "batch_size": 32, "learning_rate": 1e-3, "patience": 10}
 
     def __post_init__(self) -> None:
         check_widths("cae", self.latent_dim, self.channels)

@@ -108,7 +108,7 @@ class ConOCC:
     learning_rate: float = 1e-3
     patience: int | None = None
 
-    quick: ClassVar[Mapping[str, Any]] = {"epochs": 25, "update_interval": 5, "patience": 10}
+    quick: ClassVar[Mapping[str, Any]] = {"epochs": 20, "batch_size": 32, "update_interval": 4, "patience": 10}
 
     def __post_init__(self) -> None:
         check_widths("conocc", self.latent_dim, self.channels)

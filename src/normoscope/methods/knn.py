@@ -10,7 +10,7 @@ features: Dalal and Triggs, CVPR 2005.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..errors import OptionError, TooFewImagesError
 from ..features import hog, hog_cell, pixels
-from ..images import batches
+from ..images import batches, check_shape
 from ..types import Images, Run, State
 
 __all__ = ["KNN", "Features"]
@@ -58,32 +58,38 @@ class KNN:
     def __post_init__(self) -> None:
         if self.neighbours < 1:
             raise OptionError("knn --neighbours", self.neighbours, "at least 1")
+        if self.cell < 0:
+            raise OptionError("knn --cell", self.cell, "0 (automatic) or a number of pixels")
 
     def fit(self, normals: Images, run: Run, select: Images | None = None) -> _NeighbourDistance:
         """Keep the features of every training normal.
 
         Raises:
             TooFewImagesError: Fewer normals than neighbours.
+            OptionError: Images too small for 2x2 HOG cells.
         """
         if len(normals) < self.neighbours:
             raise TooFewImagesError("train", self.neighbours, len(normals), "add normal images or lower --neighbours")
         cell = self.cell or hog_cell(min(normals.shape[2:]))
+        if self.features is Features.HOG and 2 * cell > min(normals.shape[2:]):
+            raise OptionError("knn --cell", cell, f"at most half the image side, {min(normals.shape[2:]) // 2} pixels")
         reference = torch.cat([self.features.extract(batch, cell) for batch in batches(normals)])
-        return _NeighbourDistance(self, reference, cell)
+        return _NeighbourDistance(self, reference, cell, normals.shape[1:])
 
     def restore(self, state: State) -> _NeighbourDistance:
         """Rebuild the fitted detector."""
-        return _NeighbourDistance(self, state["reference"], int(state["cell"]))
+        return _NeighbourDistance(self, state["reference"], int(state["cell"]), state["image_shape"].tolist())
 
 
 class _NeighbourDistance:
     """Fitted: the training normals' features."""
 
-    def __init__(self, method: KNN, reference: Float[Tensor, "m d"], cell: int) -> None:
-        self.method, self.reference, self.cell = method, reference, cell
+    def __init__(self, method: KNN, reference: Float[Tensor, "m d"], cell: int, image_shape: Sequence[int]) -> None:
+        self.method, self.reference, self.cell, self.image_shape = method, reference, cell, image_shape
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the feature vectors."""
+        check_shape(images, self.image_shape)
         return self.method.features.extract(images.cpu(), self.cell)
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
@@ -93,5 +99,9 @@ class _NeighbourDistance:
         return distances.topk(self.method.neighbours, largest=False).values.mean(1)
 
     def state(self) -> State:
-        """Return the features and the cell side."""
-        return {"reference": self.reference, "cell": torch.tensor(self.cell)}
+        """Return the features, the cell side and the image shape."""
+        return {
+            "reference": self.reference,
+            "cell": torch.tensor(self.cell),
+            "image_shape": torch.tensor(self.image_shape),
+        }

@@ -8,7 +8,7 @@ Technometrics 1979.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import OptionError, TooFewImagesError
-from ..images import batches
+from ..images import batches, check_shape
 from ..types import Images, Run, State
 
 __all__ = ["PCA"]
@@ -57,21 +57,24 @@ class PCA:
             components = (centred.T @ vectors[:, -rank:] / scales).T.flip(0)
         else:
             components = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -rank:].T.flip(0)
-        return _Subspace(self, mean.float(), components.float().contiguous())
+        return _Subspace(self, mean.float(), components.float().contiguous(), normals.shape[1:])
 
     def restore(self, state: State) -> _Subspace:
         """Rebuild the fitted detector."""
-        return _Subspace(self, state["mean"], state["components"])
+        return _Subspace(self, state["mean"], state["components"], state["image_shape"].tolist())
 
 
 class _Subspace:
     """Fitted: the mean image and orthonormal components."""
 
-    def __init__(self, method: PCA, mean: Float[Tensor, " p"], components: Float[Tensor, "d p"]) -> None:
-        self.method, self.mean, self.components = method, mean, components
+    def __init__(
+        self, method: PCA, mean: Float[Tensor, " p"], components: Float[Tensor, "d p"], image_shape: Sequence[int]
+    ) -> None:
+        self.method, self.mean, self.components, self.image_shape = method, mean, components, image_shape
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the coordinates in the subspace."""
+        check_shape(images, self.image_shape)
         return (images.cpu().flatten(1) - self.mean) @ self.components.T
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
@@ -87,5 +90,5 @@ class _Subspace:
         return self.anomaly_map(images).flatten(1).mean(1)
 
     def state(self) -> State:
-        """Return mean and components."""
-        return {"mean": self.mean, "components": self.components}
+        """Return mean, components and image shape."""
+        return {"mean": self.mean, "components": self.components, "image_shape": torch.tensor(self.image_shape)}

@@ -10,7 +10,7 @@ Reference: the project's own baselines; median and MAD: Hampel, The influence cu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ..errors import TooFewImagesError
 from ..features import bytes_statistic, contrast_statistic, gradient_statistic
-from ..images import batches
+from ..images import batches, check_shape
 from ..types import Images, Run, State
 
 __all__ = ["Direction", "Statistic", "Trivial"]
@@ -78,24 +78,25 @@ class Trivial:
         median = values.quantile(0.5)
         spread = (values - median).abs().quantile(0.5)
         # equal statistics leave no spread: any deviation then counts in its own units
-        return _Deviation(self, median, spread if spread > 0 else torch.ones_like(spread))
+        return _Deviation(self, median, spread if spread > 0 else torch.ones_like(spread), normals.shape[1:])
 
     def restore(self, state: State) -> _Deviation:
         """Rebuild the fitted detector."""
-        return _Deviation(self, state["median"], state["spread"])
+        return _Deviation(self, state["median"], state["spread"], state["image_shape"].tolist())
 
 
 class _Deviation:
-    """Fitted: median and MAD of the statistic."""
+    """Fitted: median and MAD of the statistic, which mean nothing at another image size."""
 
-    def __init__(self, method: Trivial, median: Tensor, spread: Tensor) -> None:
-        self.method, self.median, self.spread = method, median, spread
+    def __init__(self, method: Trivial, median: Tensor, spread: Tensor, image_shape: Sequence[int]) -> None:
+        self.method, self.median, self.spread, self.image_shape = method, median, spread, image_shape
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the deviation from the normals' median in MAD units."""
+        check_shape(images, self.image_shape)
         values = self.method.statistic.measure(images).cpu().double()
         return self.method.direction((values - self.median) / self.spread).float()
 
     def state(self) -> State:
-        """Return median and MAD."""
-        return {"median": self.median, "spread": self.spread}
+        """Return median, MAD and image shape."""
+        return {"median": self.median, "spread": self.spread, "image_shape": torch.tensor(self.image_shape)}

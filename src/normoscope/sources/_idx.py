@@ -127,7 +127,9 @@ def _read_idx(stream: IO[bytes], path: Path) -> _Bytes:
     promised = math.prod(shape)
     if len(shape) < magic[3] or promised > _MAX_BYTES:
         raise LayoutError(str(path), f"{magic[3]} sizes of at most 4 GiB together", f"{shape}", _TODO)
-    data = stream.read(promised + 1)
+    data = bytearray()  # grows with what is there: one read would take all that the header promises
+    while chunk := stream.read(min(1 << 22, promised + 1 - len(data))):
+        data += chunk
     if len(data) != promised:
         got = "more" if len(data) > promised else f"{len(data)} (truncated)"
         raise LayoutError(str(path), f"{promised} bytes, as its header says", got, _TODO)

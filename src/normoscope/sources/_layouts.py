@@ -1,7 +1,7 @@
 """How folders of images are laid out, and how to tell.
 
     flat         DIR/*.png                                     one class, named as the folder
-    classes      DIR/CLASS/**                                  normal/ abnormal/ ...
+    classes      DIR/CLASS/**, masks in a folder named label, anomaly_mask, masks ...
     splits       DIR/{train,valid,test}/CLASS/**
     mvtec        splits, and ground_truth/CLASS/STEM_mask.png  MVTec AD
     bmad         splits, CLASS/{img,label}/ (or anomaly_mask)  BMAD; also SPLIT/{img,label}/CLASS/
@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import LayoutError
 from ..types import Split
 
-__all__ = ["LAYOUTS", "Files", "Found", "Listing", "detect"]
+__all__ = ["LAYOUTS", "Files", "Found", "Listing", "counted", "detect"]
 
 Files = Mapping[tuple[str, ...], Path]
 """Path parts below the root, in natural order, to the file."""
@@ -70,17 +70,24 @@ def detect(root: Path, files: Files) -> str:
 
 def flat(root: Path, files: Files) -> Listing:
     """Everything below the folder is one class, named as the folder."""
-    return Listing([Found(parts, root.resolve().name) for parts in files])
+    name = root.resolve().name
+    return Listing([Found(parts, name) for parts in files])
 
 
 def classes(root: Path, files: Files) -> Listing:
-    """The first folder below the root is the class."""
-    _refuse_loose(root, files, depth=1, expected="images in class folders only")
-    nested = sorted({parts[0] for parts in files if len(parts) > 2 and parts[1].lower() in SPLIT_NAMES})
+    """The first folder below the root is the class; folders named label, masks ... hold masks under the same names."""
+    masks, images = _parted(files, lambda parts: bool({*_lower(parts[:-1])} & {*MASK_FOLDERS}))
+    _refuse_loose(root, images, depth=1, expected="images in class folders only")
+    nested = sorted({parts[0] for parts in images if len(parts) > 2 and parts[1].lower() in SPLIT_NAMES})
     if nested:
         got = f"data sets with splits of their own ({', '.join(nested[:5])})"
         raise LayoutError(str(root), "class folders", got, f"pass one of them: {root / nested[0]}")
-    return Listing([Found(parts, parts[0]) for parts in files])
+    if not masks:
+        return Listing([Found(parts, parts[0]) for parts in images])
+    return _with_masks(
+        [(Found(parts, parts[0]), _stem(_without(parts, IMAGE_FOLDERS))) for parts in images],
+        _keyed(root, masks, lambda parts: _stem(_without(parts, MASK_FOLDERS))),
+    )
 
 
 def splits(root: Path, files: Files) -> Listing:
@@ -95,14 +102,14 @@ def mvtec(root: Path, files: Files) -> Listing:
     masks, images = _parted(files, lambda parts: parts[0].lower() == "ground_truth")
     found = splits(root, images).found
     return _with_masks(
-        [(f, (f.class_name.lower(), *_stem(f.parts[2:])) if f.split == "test" else None) for f in found],
-        _keyed(root, masks, lambda parts: (parts[1].lower(), *_stem(parts[2:]))),
+        [(f, _below(f.parts) if f.split == "test" else None) for f in found],
+        _keyed(root, masks, _below),
     )
 
 
 def bmad(root: Path, files: Files) -> Listing:
     """Splits, with images in an img folder and masks in a label or anomaly_mask folder beside it."""
-    masks, images = _parted(files, lambda parts: bool({p.lower() for p in parts[1:-1][:2]} & set(MASK_FOLDERS)))
+    masks, images = _parted(files, lambda parts: bool({*_lower(parts[:-1])} & {*MASK_FOLDERS}))
     plain = _keyed(root, images, lambda parts: _without(parts, IMAGE_FOLDERS))
     found = splits(root, plain).found
     return _with_masks(
@@ -123,11 +130,11 @@ def medianomaly(root: Path, files: Files) -> Listing:
         if parts in listed:
             raise LayoutError(str(root / "data.json"), "every image once", f"{name!r} twice", "list it in one part")
         listed[parts] = Found(parts, ("normal", "abnormal")[label], split)
-    masks, images = _parted(files, lambda parts: parts[0].lower() in MASK_FOLDERS)
+    masks, images = _parted(files, lambda parts: len(parts) > 1 and parts[0].lower() in MASK_FOLDERS)
     by_stem = _keyed(root, masks, lambda parts: _stem(parts[1:]))
     listing = _with_masks([(f, _stem(f.parts[1:])) for f in listed.values()], by_stem)
     unlisted = len(images.keys() - listed.keys())
-    note = f"left out {unlisted} images that data.json does not list"
+    note = f"left out {counted(unlisted, 'image')} not listed in data.json"
     return Listing(listing.found, [*listing.notes, *([note] if unlisted else [])])
 
 
@@ -186,9 +193,9 @@ def _with_masks(keyed: Sequence[tuple[Found, tuple[str, ...] | None]], masks: Fi
         found.append(Found(image.parts, image.class_name, image.split, mask, healthy and mask is None))
     notes = []
     if bare:
-        notes.append(f"{bare} images that are not normal have no mask")
+        notes.append(f"no mask for {counted(bare, 'image')} not called normal")
     if len(used) < len(masks):
-        notes.append(f"left out {len(masks) - len(used)} masks that belong to no image")
+        notes.append(f"left out {counted(len(masks) - len(used), 'mask')} without an image")
     return Listing(found, notes)
 
 
@@ -218,10 +225,20 @@ def _stem(parts: Sequence[str]) -> tuple[str, ...]:
     return (*parts[:-1], parts[-1].rsplit(".", 1)[0])
 
 
+def _below(parts: Sequence[str]) -> tuple[str, ...]:
+    """Drop the top folder and the file's suffix; folders in lower case."""
+    return (*_lower(parts[1:-1]), *_stem(parts[-1:]))
+
+
 def _without(parts: tuple[str, ...], names: Iterable[str]) -> tuple[str, ...]:
-    """Drop the folder of these names right above or below the class."""
-    at = next((i for i in (1, 2) if i < len(parts) - 1 and parts[i].lower() in names), None)
+    """Drop the first folder of these names."""
+    at = next((i for i, part in enumerate(parts[:-1]) if part.lower() in names), None)
     return parts if at is None else parts[:at] + parts[at + 1 :]
+
+
+def counted(n: int, noun: str) -> str:
+    """Write 1 file, 2 files."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _refuse_loose(root: Path, files: Files, depth: int, expected: str) -> None:

@@ -27,7 +27,7 @@ def chest(rng: np.random.Generator) -> Anatomy:
         soft = torso * (flesh + 0.16 * solid + 0.012 * noise) - lung * (air - 0.022 * noise)
         tree = (vessels[0](x, y) + vessels[1](x, y)) * lung
         ribs, collar, spine = (bone(x, y) for bone in bones)
-        skeleton = torso * (0.12 * ribs * (0.25 + 0.75 * lung) + 0.11 * collar + 0.06 * spine)
+        skeleton = torso * (0.15 * ribs * (0.25 + 0.75 * lung) + 0.11 * collar + 0.06 * spine)
         return Tissue(soft, skeleton + 0.09 * blood * tree, lung)
 
     return paint
@@ -35,14 +35,14 @@ def chest(rng: np.random.Generator) -> Anatomy:
 
 def _body(rng: np.random.Generator) -> Field:
     """Shoulders and flanks: the half-width grows from the neck to the trunk."""
-    trunk, neck, shoulder = rng.uniform(0.92, 1.02), rng.uniform(0.28, 0.34), rng.uniform(-0.98, -0.90)
+    trunk, neck, shoulder = rng.uniform(0.98, 1.04), rng.uniform(0.31, 0.35), rng.uniform(-1.0, -0.94)
     slope, centre = rng.uniform(0.07, 0.12), rng.uniform(-0.03, 0.03)
 
     def field(x: Array, y: Array) -> Array:
         half = neck + (trunk - neck) * inside(y - shoulder, slope) - 0.06 * y * y
         across = np.abs(x - centre)
         depth = 0.86 + 0.14 * (1 - np.square(across / trunk))
-        return depth * inside(half - across, 0.035)
+        return depth * inside(half - across, 0.045)
 
     return field
 

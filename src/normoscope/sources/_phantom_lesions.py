@@ -45,23 +45,22 @@ def _nodule(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> t
 
 
 def _opacity(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
-    """A diffuse, cloudy haze that stays inside the organ."""
-    weight, cloud = _patch(rng, anatomy, 0.22, 0.38, 0.2)(x, y), texture(rng, 24, 1.5)(x, y)
+    """A diffuse, cloudy haze that stays inside the organ and hides its fine structures."""
+    weight, cloud = _patch(rng, anatomy, 0.25, 0.42, 0.2)(x, y), texture(rng, 24, 1.5)(x, y)
     tissue = anatomy(x, y)
     weight = weight * tissue.organ
     haze = rng.uniform(0.24, 0.42) * weight * np.clip(1 + 0.3 * cloud, 0, None)
-    return tissue.soft + tissue.structures + haze, weight > 0.5
+    return tissue.soft + tissue.structures * (1 - 0.8 * weight) + haze, weight > 0.5
 
 
 def _cavity(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
-    """A dark hole with a thin bright wall."""
-    centre, radius = _place(rng, anatomy), rng.uniform(0.12, 0.24)
-    wall, depth = rng.uniform(0.14, 0.26), rng.uniform(0.14, 0.22)
+    """A hole as dark as air, with a thin bright wall."""
+    centre, radius, wall = _place(rng, anatomy), rng.uniform(0.13, 0.27), rng.uniform(0.04, 0.12)
     far = np.hypot(x - centre[0], y - centre[1])
-    hole = inside(radius - far, 0.018)
-    rim = bump(far - radius, 0.035)
+    hole = inside(radius - far, 0.012)
     tissue = anatomy(x, y)
-    return tissue.soft + tissue.structures * (1 - hole) - depth * hole + wall * rim, far < radius + 0.03
+    whole = tissue.soft + tissue.structures
+    return whole * (1 - hole) + wall * bump(far - radius, 0.035), far < radius + 0.03
 
 
 def _missing(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
@@ -99,7 +98,7 @@ def _reticulation(rng: np.random.Generator, anatomy: Anatomy, x: Array, y: Array
     weight, net = _patch(rng, anatomy, 0.18, 0.3, 0.15)(x, y), texture(rng, 48, 0.2)(x, y)
     tissue = anatomy(x, y)
     weight = weight * tissue.organ
-    return tissue.soft + tissue.structures + rng.uniform(0.08, 0.14) * weight * net, weight > 0.5
+    return tissue.soft + tissue.structures + rng.uniform(0.10, 0.17) * weight * net, weight > 0.5
 
 
 KINDS: Mapping[str, Lesion] = MappingProxyType(

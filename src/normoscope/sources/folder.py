@@ -22,7 +22,7 @@ from jaxtyping import Bool
 from ..decoding import image_size, read_image, read_mask
 from ..errors import DataNotFoundError, LayoutError, OptionError
 from ..types import Sample
-from ._layouts import LAYOUTS, NORMAL_NAMES, Found, detect
+from ._layouts import LAYOUTS, NORMAL_NAMES, Found, counted, detect
 
 __all__ = ["Folder"]
 
@@ -71,21 +71,24 @@ class Folder:
             raise DataNotFoundError(f"the folder {self.path}", str(root.absolute().parent), "check the path")
         if self.layout != "auto" and self.layout not in LAYOUTS:
             raise OptionError("layout", self.layout, "one of " + ", ".join(["auto", *LAYOUTS]))
-        listed = {path.relative_to(root).parts: path for path in _files(root)}
+        listed = dict(_files(root))
         images = {parts: path for parts, path in listed.items() if path.suffix.lower() not in SIDE_FILES}
         if not images:
-            raise LayoutError(self.path, "images", f"{len(listed)} files, none of them an image", "check the path")
+            raise LayoutError(
+                self.path, "images", f"{counted(len(listed), 'file')}, none of them an image", "check the path"
+            )
         listing = LAYOUTS[detect(root, images) if self.layout == "auto" else self.layout](root, images)
         spelling: dict[str, str] = {}
-        samples = [_sample(root, found, spelling) for found in listing.found]
+        samples = [
+            _sample(found, images.get(found.parts) or root.joinpath(*found.parts), spelling) for found in listing.found
+        ]
         aside = ["/".join(parts) for parts in listed if parts not in images and parts != ("data.json",)]
         notes = [*([_aside(aside)] if aside else []), *listing.notes]
         return samples, tuple(f"{self.path}: {note}." for note in notes)
 
 
-def _sample(root: Path, found: Found, spelling: dict[str, str]) -> Sample:
+def _sample(found: Found, path: Path, spelling: dict[str, str]) -> Sample:
     """Make one lazy sample; a class spelt Normal in train and NORMAL in test is one class."""
-    path = root.joinpath(*found.parts)
     mask = None if found.mask is None else partial(read_mask, found.mask, path)
     return Sample(
         # names go into tables and JSON: bytes that are no text are escaped
@@ -102,7 +105,9 @@ def _empty_mask(image: Path) -> Bool[np.ndarray, "h w"]:
     return np.zeros(image_size(image), bool)
 
 
-def _files(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
+def _files(
+    folder: Path, parts: tuple[str, ...] = (), above: frozenset[tuple[int, int]] = frozenset()
+) -> Iterator[tuple[tuple[str, ...], Path]]:
     """Walk through all files in natural order, following links, but never into a folder it stands in."""
     try:
         here = above | {_identity(folder)}
@@ -110,13 +115,13 @@ def _files(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Ite
     except OSError as error:
         raise LayoutError(str(folder), "a readable folder", (error.strerror or "").lower()) from None
     for entry in entries:
-        path = folder / entry.name
         if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini", "__macosx"):
             continue
-        if not os.path.isdir(path):  # where even that is forbidden, reading it says so
-            yield path
-        elif _identity(path) not in here:
-            yield from _files(path, here)
+        below = (*parts, entry.name)
+        if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
+            yield below, Path(entry.path)
+        elif _identity(Path(entry.path)) not in here:
+            yield from _files(Path(entry.path), below, here)
 
 
 def _identity(folder: Path) -> tuple[int, int]:
@@ -132,4 +137,4 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 
 def _aside(names: Sequence[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"ignored {len(names)} files that are not images: {', '.join(names[:3])}{more}"
+    return f"ignored {counted(len(names), 'file')} that cannot be images: {', '.join(names[:3])}{more}"

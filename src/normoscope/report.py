@@ -1,0 +1,245 @@
+"""One page that opens offline and says what a model is worth: summary, curves, images, data, provenance.
+
+    Assessment --figures, gallery, summary--> templates/report.html.j2 --> report.html, written whole
+
+The page holds everything it shows and asks nothing of any network. Names from the data are escaped; without images,
+neither pixels nor names of images or patients are in it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from . import figures, methods
+from ._version import __version__
+from .bands import pr_band, roc_band
+from .comparison import Assessment
+from .gallery import galleries
+from .heatmaps import FLOOR, colour
+from .metrics import title
+from .persistence import write_atomically
+from .statistics import Interval
+from .summary import normals_by_unit, percent, summarise
+
+__all__ = ["render", "write_report"]
+
+
+def write_report(found: Assessment, path: Path, *, images: bool = True, command: str = "") -> Path:
+    """Write the report, whole or not at all.
+
+    Args:
+        found: What to report.
+        path: The HTML file; its folder is made.
+        images: Embed test images and their names; False leaves out every pixel and every name.
+        command: What the user typed to get the report.
+
+    Returns:
+        The path.
+    """
+    page = render(found, images=images, command=command)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page)
+    return path
+
+
+def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
+    """Return the report as text; the same assessment gives the same page but for its date."""
+    environment = Environment(
+        loader=PackageLoader("normoscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    environment.filters["percent"] = percent
+    return environment.get_template("report.html.j2").render(
+        found=found,
+        model=found.model,
+        evaluation=found.evaluation,
+        calibration=found.model.calibration,
+        provenance=found.model.provenance,
+        version=__version__,
+        date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        summary=summarise(found),
+        abnormal=_abnormal_classes(found),
+        metrics=_metric_rows(found),
+        baselines=_baseline_rows(found),
+        charts=_charts(found),
+        unit=normals_by_unit(found)[1],
+        redrawn="images" if _patients(found) is None else "patients",
+        galleries=galleries(found) if images else [],
+        images=images,
+        scale_bar=_scale_bar(),
+        floor=FLOOR,
+        facts=_facts(found),
+        recipe=methods.to_json(found.model.recipe),
+        record=_record(found),
+        notes=_notes(found, images),
+        command=command,
+    )
+
+
+def _abnormal_classes(found: Assessment) -> str:
+    """Name what counts as abnormal, as the data calls it."""
+    names = sorted({s.class_name for s in found.prepared.samples if s.label == 1 and s.class_name})
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return ", ".join(names[:6]) + more
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One line of the metric table."""
+
+    name: str
+    value: str
+    interval: str
+    positive: str
+    remark: str
+    point: bool = False
+
+
+def _metric_rows(found: Assessment) -> dict[str, list[MetricRow]]:
+    """Group the figures by what they judge."""
+    e = found.evaluation
+    groups = {"Ranking of images": e.ranking, "Decisions at the frozen rule": e.decisions, "Pixels": e.pixels}
+    return {group: [_metric_row(found, *item) for item in values.items()] for group, values in groups.items() if values}
+
+
+def _metric_row(found: Assessment, name: str, interval: Interval) -> MetricRow:
+    e, positive, how = found.evaluation, "", interval.how
+    if name in e.ranking:
+        which, prevalence = e.positive(name)
+        positive = f"{which}, prevalence {prevalence:.3f}"
+    if name == "pixel_ap":
+        positive = f"lesion pixels, share {e.lesion_share:.4f}"
+    return MetricRow(title(name), *_value(interval), positive, how, "_at_" in name)
+
+
+def _value(interval: Interval) -> tuple[str, str]:
+    value = "–" if math.isnan(interval.value) else f"{interval.value:.3f}"
+    return value, "–" if math.isnan(interval.low) else f"{interval.low:.3f} to {interval.high:.3f}"
+
+
+def _baseline_rows(found: Assessment) -> list[MetricRow]:
+    """This model first, then the trivial rows."""
+    rows = [MetricRow(f"{found.model.method} (this model)", *_value(found.evaluation.auroc), "", "")]
+    for name, interval in found.baselines.items():
+        plain = name.replace(" (oracle)", "")
+        rows.append(MetricRow(plain, *_value(interval), "", "oracle" if plain != name else ""))
+    return rows
+
+
+def _charts(found: Assessment) -> dict[str, Markup]:
+    """Draw what the data allows."""
+    labels, values, calibration = found.labels, found.scores, found.model.calibration
+    alone = calibration.scores if calibration.unit == "image" else None
+    charts = {"scores": figures.scores(labels, values, calibration.rule, alone)}
+    if 0 < labels.sum() < len(labels):
+        groups = _patients(found)
+        sensitivity, precision, alarms = _at_rule(found)
+        charts["roc"] = figures.roc(labels, values, roc_band(labels, values, groups), (alarms, sensitivity))
+        charts["pr"] = figures.precision_recall(labels, values, pr_band(labels, values, groups), (sensitivity, precision))
+    if calibration.calibrated and (labels == 0).any():
+        normals, unit = normals_by_unit(found)
+        charts["pvalues"] = figures.pvalues(calibration.pvalues(normals), unit)
+    if history := found.model.provenance["training"]["history"]:
+        charts["training"] = figures.training(history)
+    return charts
+
+
+def _patients(found: Assessment) -> list[str] | None:
+    """Patient ids, where every image has one."""
+    ids = [sample.patient for sample in found.prepared.samples]
+    return None if None in ids else [str(patient) for patient in ids]
+
+
+def _at_rule(found: Assessment) -> tuple[float, float, float]:
+    """Sensitivity, precision and false-alarm rate over images at the frozen rule; nan without one."""
+    if found.flags is None:
+        return math.nan, math.nan, math.nan
+    abnormal = found.labels == 1
+    hits, alarms = int((found.flags & abnormal).sum()), int((found.flags & ~abnormal).sum())
+    precision = hits / (hits + alarms) if hits + alarms else math.nan
+    return hits / int(abnormal.sum()), precision, alarms / int((~abnormal).sum())
+
+
+def _scale_bar() -> str:
+    """Write the heatmap's colours, from none to the full scale, as CSS gradient stops over mid-grey."""
+    shares = np.linspace(0, 1, 21)
+    colours, opacity = colour(shares)
+    shown = np.rint(255 * (0.45 * (1 - opacity[:, None]) + colours * opacity[:, None])).astype(int)
+    stops = (f"rgb({r} {g} {b}) {100 * share:.0f}%" for (r, g, b), share in zip(shown.tolist(), shares, strict=True))
+    return ", ".join(stops)
+
+
+def _facts(found: Assessment) -> dict[str, str]:
+    """Return the data summary: what was cut how, and what the model sees."""
+    p, seen = found.model.provenance, found.model.preprocessor
+    counts = ", ".join(f"{part} {count}" for part, count in p["data"]["counts"].items())
+    patients = "yes" if p["split"]["by_patient"] else "no: the data names no patients, so one may stand in several parts"
+    return {
+        "Fitted on": f"{p['data']['spec']}, normal class {p['data']['normal_class']}",
+        "Images in each part": f"{counts} (all but test are normals)",
+        "Split": f"{p['split']['rule']}; seed {p['split']['seed']}",
+        "Split by patient": patients,
+        "Reported on": f"{found.collection.spec}: {found.part}",
+        "Image size": f"{seen.size} × {seen.size} pixels, {seen.channels} channel{'s' if seen.channels > 1 else ''}, "
+        f"read as {seen.depth}",
+        "Preprocessing": f"aspect {seen.aspect.value}; intensity {seen.intensity.value}, "
+        f"{seen.low:.4g} to {seen.high:.4g} becomes 0 to 1",
+        "Scoring": _scoring(found),
+        "p-values": found.model.calibration.pvalue_note if found.pvalues is not None else "none: not calibrated",
+    }
+
+
+def _scoring(found: Assessment) -> str:
+    scoring = found.model.scoring
+    if scoring is None:
+        return "the method's own score"
+    return f"{scoring.residual.value} residual, {scoring.pooling.value} pooling"
+
+
+def _record(found: Assessment) -> dict[str, str]:
+    """Return the provenance, flat."""
+    p = found.model.provenance
+    return {
+        "Model made": p["created"],
+        "Seed": str(p["seed"]),
+        "Data hash": p["data"]["hash"],
+        "Versions": ", ".join(f"{name} {version}" for name, version in p["versions"].items()),
+        "Commit": p["commit"] or "none (an installed package)",
+        "Hardware": ", ".join(f"{key} {value}" for key, value in p["hardware"].items()),
+        "Training time": f"{p['training']['seconds']:.1f} s on {p['data']['counts']['train']} images",
+        "Scoring time": f"{found.seconds:.2f} s for {len(found.scores)} images",
+    }
+
+
+def _notes(found: Assessment, images: bool) -> list[str]:
+    """Gather every note once; without images, no name of an image is left in any."""
+    notes = list(dict.fromkeys([*found.notes, *found.model.provenance["notes"]]))
+    return notes if images else _nameless(notes, _image_names(found))
+
+
+def _image_names(found: Assessment) -> set[str]:
+    known = (part.values() for part in found.model.parts.values())
+    return {
+        *(sample.name for sample in (*found.collection.samples, *found.prepared.samples)),
+        *(name for names in known for name in names),
+    }
+
+
+def _nameless(notes: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Replace names of images; sentences on single files become a count."""
+    kept = [note for note in notes if not note.startswith("not read: ")]
+    unread = len(list(notes)) - len(kept)
+    by_length: Mapping[str, None] = dict.fromkeys(sorted(names, key=len, reverse=True))
+    found = [name for name in by_length if any(name in note for note in kept)]
+    for name in found:
+        kept = [re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "[name left out]", note) for note in kept]
+    return [*kept, *([f"{unread} images could not be read"] if unread else [])]

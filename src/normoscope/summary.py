@@ -1,0 +1,160 @@
+"""What an assessment says, in sentences that a reader understands in ten seconds.
+
+    Assessment --summarise--> Summary: four figures, and one verdict each on ranking, baselines and false alarms
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+
+from .comparison import Assessment
+from .statistics import Interval, binomial
+
+__all__ = ["Figure", "Summary", "Verdict", "false_alarms", "normals_by_unit", "percent", "percent_interval", "summarise"]
+
+
+class Verdict(Enum):
+    """What a figure means for the reader."""
+
+    GOOD = "good"
+    BAD = "bad"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of the summary: its title, value, interval or detail, and verdict."""
+
+    title: str
+    value: str
+    detail: str
+    verdict: Verdict = Verdict.OPEN
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures, and what they mean."""
+
+    figures: tuple[Figure, ...]
+    sentences: tuple[tuple[Verdict, str], ...]
+
+
+def summarise(found: Assessment) -> Summary:
+    """Say what was found, bad news as plainly as good."""
+    parts = [_ranking(found), _baselines(found), *_rule(found)]
+    return Summary(tuple(figure for figure, _ in parts), tuple((f.verdict, text) for f, text in parts if text))
+
+
+def _ranking(found: Assessment) -> tuple[Figure, str]:
+    auroc = found.evaluation.auroc
+    if math.isnan(auroc.value):
+        return Figure("AUROC", "–", auroc.how), f"There is no AUROC: {auroc.how}."
+    verdict = Verdict.GOOD if auroc.low > 0.5 else Verdict.BAD if auroc.value <= 0.5 or auroc.low <= 0.5 else Verdict.OPEN
+    text = f"An abnormal image scores higher than a normal one in {100 * auroc.value:.0f} of 100 pairs"
+    if verdict is Verdict.BAD:
+        text += "; chance would give 50, and the interval does not exclude it"
+    return Figure("AUROC", f"{auroc.value:.3f}", _bounds(auroc), verdict), text + "."
+
+
+def _bounds(interval: Interval) -> str:
+    if math.isnan(interval.low):
+        return interval.how
+    return f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
+
+
+def _baselines(found: Assessment) -> tuple[Figure, str]:
+    """Compare with the best trivial row, and say it if that row had to peek at the labels to know its direction."""
+    known = {name: row for name, row in found.baselines.items() if not math.isnan(row.value)}
+    auroc = found.evaluation.auroc
+    if not known or math.isnan(auroc.value):
+        return Figure("best trivial baseline", "–", "AUROC cannot be computed"), ""
+    best = max(known, key=lambda name: known[name].value)
+    honest = max((name for name in known if name.endswith("two-sided")), key=lambda name: known[name].value)
+    figure = Figure("best trivial baseline", f"{known[best].value:.3f}", best.removeprefix("trivial "))
+    better = [name for name in (best, honest) if auroc.value <= known[name].value]
+    if not better:
+        close = known[best].high > auroc.low
+        text = f"It beats every trivial baseline; the best is {_named(best, known[best])}"
+        text += ", though the intervals overlap." if close else "."
+        return _with(figure, Verdict.OPEN if close else Verdict.GOOD), text
+    text = f"It does not beat the trivial baselines: {_named(better[0], known[better[0]])} ranks these images as well or better."
+    if honest not in better:
+        text += f" That row was told by the labels which direction is abnormal; of the others the best is {_named(honest, known[honest])}."
+    return _with(figure, Verdict.BAD), text
+
+
+def _named(name: str, row: Interval) -> str:
+    return f"“{name.removeprefix('trivial ')}” with AUROC {row}"
+
+
+def _with(figure: Figure, verdict: Verdict) -> Figure:
+    return Figure(figure.title, figure.value, figure.detail, verdict)
+
+
+def _rule(found: Assessment) -> list[tuple[Figure, str]]:
+    """Report the frozen rule: what it caught, and what it cried wolf at."""
+    calibration, rate = found.model.calibration, false_alarms(found)
+    if rate is None:
+        none = Figure("frozen rule", "none", calibration.status, Verdict.BAD)
+        return [(none, f"There is no decision rule, so nothing is flagged: {calibration.status}.")]
+    sensitivity = found.evaluation.decisions["sensitivity"]
+    caught = Figure("sensitivity at the frozen rule", percent(sensitivity.value), percent_interval(sensitivity))
+    unit = normals_by_unit(found)[1]
+    per = f"per {unit}, {percent_interval(rate)}"
+    if calibration.kind != "conformal" or math.isnan(rate.value):
+        return [(caught, ""), (Figure("false alarms on test normals", percent(rate.value), per), "")]
+    wished = f"{percent(calibration.alpha)} wished"
+    verdict, words = _kept(rate, calibration.alpha)
+    alarms = Figure("false alarms on test normals", percent(rate.value), f"{wished}, {per}", verdict)
+    text = f"The rule flags {percent(rate.value)} of the normal test {unit}s; {wished}: {words}"
+    return [(caught, ""), (alarms, text)]
+
+
+def _kept(rate: Interval, alpha: float) -> tuple[Verdict, str]:
+    if rate.low > alpha:
+        return Verdict.BAD, (
+            "more than can be chance. The promise holds for normals like those that calibrated the rule; "
+            "these differ (another scanner, age group, year or selection). Calibrate on normals from here."
+        )
+    if rate.high < alpha:
+        return Verdict.OPEN, "fewer than can be chance; the test normals differ from those that calibrated the rule."
+    return Verdict.GOOD, "in line with the promise."
+
+
+def normals_by_unit(found: Assessment) -> tuple[npt.NDArray[np.float64], str]:
+    """Return test normals' scores in the unit the promise speaks of: one per image, or each patient's highest."""
+    rows = np.flatnonzero(found.labels == 0)
+    patients = [found.prepared.samples[row].patient for row in rows]
+    if found.model.calibration.unit == "image" or None in patients:
+        return found.scores[rows], "image"
+    names, of = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
+    highest = np.full(len(names), -np.inf)
+    np.maximum.at(highest, of, found.scores[rows])
+    return highest, "patient"
+
+
+def false_alarms(found: Assessment) -> Interval | None:
+    """Return the share of normal test images or patients that the frozen rule flags; None without a rule."""
+    values, unit = normals_by_unit(found)
+    flags = found.model.calibration.flags(values)
+    if flags is None:
+        return None
+    if unit == "patient":
+        return binomial(int(flags.sum()), len(flags), "patients")
+    kept = found.evaluation.decisions["specificity"]
+    return Interval(1 - kept.value, 1 - kept.high, 1 - kept.low, kept.how)
+
+
+def percent(rate: float) -> str:
+    """Write a rate as people read it."""
+    return "–" if math.isnan(rate) else f"{100 * rate:.3g} %"
+
+
+def percent_interval(rate: Interval) -> str:
+    """Write a rate's 95 % interval, or why there is none."""
+    return rate.how if math.isnan(rate.low) else f"95 % interval {100 * rate.low:.1f} to {100 * rate.high:.1f} %"

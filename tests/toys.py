@@ -1,0 +1,22 @@
+"""Images simple enough to know the right answer for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BRIGHT = (slice(4, 12), slice(16, 24))
+"""Rows and columns of the bright square that the toy anomalies carry."""
+
+
+def draw_blobs(count: int, seed: int, *, bright: bool = False) -> Tensor:
+    """Draw grey 28-pixel images (n, 1, 28, 28) of one soft blob each; anomalies also carry a bright square."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.arange(28.0)
+    cx, cy = 13.5 + 1.5 * torch.randn(2, count, 1, 1, generator=generator)
+    width = 5 + torch.rand(count, 1, 1, generator=generator)
+    blob = torch.exp(-((x[None, None, :] - cx) ** 2 + (x[None, :, None] - cy) ** 2) / (2 * width**2))
+    images = 0.4 + 0.25 * blob + 0.02 * torch.randn(count, 28, 28, generator=generator)
+    if bright:
+        images[:, BRIGHT[0], BRIGHT[1]] = 1.0
+    return images.clamp(0, 1)[:, None]
