@@ -162,7 +162,6 @@ def test_on_exchangeable_scores_the_mean_false_alarm_rate_keeps_its_promise() ->
     assert np.mean(rates) >= alpha - 1 / 301 - 3 * monte_carlo
 
 
-@pytest.mark.slow
 def test_on_real_normals_false_alarms_keep_their_rate_and_the_official_test_need_not(
     real_data: Callable[[str], Path],
 ) -> None:

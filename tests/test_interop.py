@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.neighbors import LocalOutlierFactor
@@ -39,7 +40,7 @@ IMAGE_METHODS = [
     ("knn", {}),
     ("pca", {"latent_dim": 4}),
     ("ocsvm", {}),
-    ("trivial", {"statistic": "gradient"}),
+    ("trivial", {"statistic": "bytes"}),
     ("cae", {"epochs": 1, "channels": (4, 8), "latent_dim": 4}),
 ]
 
@@ -141,6 +142,15 @@ def test_a_row_far_outside_the_training_range_scores_highest(
     assert scores.argmax() == 7
 
 
+@pytest.mark.parametrize("statistic", ["contrast", "gradient", "bytes"])
+def test_an_image_far_outside_the_training_range_scores_highest_by_every_statistic(statistic: str) -> None:
+    images = normal_rows(20, seed=1, features=256)
+    images[3] *= 50
+    detector = PyODDetector("trivial", image_shape=(16, 16), params={"statistic": statistic})
+    scores = detector.fit(normal_rows(200, features=256)).decision_function(images)
+    assert scores.argmax() == 3
+
+
 def test_the_farther_outside_the_training_range_the_higher_the_score() -> None:
     detector = PyODDetector().fit(normal_rows(100))
     rows = np.zeros((5, 6))
@@ -174,6 +184,12 @@ def test_flags_agree_with_p_values() -> None:
     normals, rows = normal_rows(300), normal_rows(200, seed=1) * 1.5
     detector = OneClassDetector(false_alarms=0.1).fit(normals)
     np.testing.assert_array_equal(detector.predict(rows) == -1, detector.pvalues(rows) <= 0.1)
+
+
+@pytest.mark.parametrize("question", ["score_samples", "decision_function", "predict", "pvalues"])
+def test_an_unfitted_detector_says_so(question: str) -> None:
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        getattr(OneClassDetector(), question)(normal_rows(3))
 
 
 def test_held_out_rows_are_a_seeded_share_and_train_nothing() -> None:

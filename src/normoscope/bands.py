@@ -106,7 +106,7 @@ def _band(
 
 def _sensitivity(tp: npt.NDArray[np.int64], fp: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Straight between points, as the area under the curve counts ties."""
-    return np.interp(GRID, np.append(0, fp) / fp[-1], np.append(0, tp) / tp[-1])
+    return np.asarray(np.interp(GRID, np.append(0, fp) / fp[-1], np.append(0, tp) / tp[-1]), np.float64)
 
 
 def _precision(tp: npt.NDArray[np.int64], fp: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

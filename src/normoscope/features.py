@@ -61,5 +61,5 @@ def gradient_statistic(images: Images) -> Float[Tensor, " n"]:
 
 def bytes_statistic(images: Images) -> Float[Tensor, " n"]:
     """Length of the image's 8-bit pixels compressed with zlib (level 6)."""
-    eight_bit = (images * 255).round().to(torch.uint8).cpu().numpy()
+    eight_bit = (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     return torch.tensor([len(zlib.compress(image.tobytes(), 6)) for image in eight_bit], dtype=torch.float32)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float, Int
 from markupsafe import Markup, escape
 
@@ -85,7 +84,7 @@ def precision_recall(
         _fill(axes, band)
         axes.plot(recall, precision, color=NORMAL, drawstyle="steps-pre", label="precision–recall curve")
         _mark(axes, rule)
-        _unit_square(axes, "recall (sensitivity)", "precision (share of flagged images that are abnormal)")
+        _unit_square(axes, "recall (sensitivity)", "precision")
         axes.legend(loc="lower left")
 
     return _svg(draw, "pr", "Precision–recall curve with the abnormal class as positive.")
@@ -98,7 +97,9 @@ def _fill(axes: Axes, band: Band | None) -> None:
 
 def _mark(axes: Axes, point: Point | None) -> None:
     if point is not None and not any(math.isnan(x) for x in point):
-        axes.plot(*point, "D", color=ABNORMAL, markeredgecolor="white", markersize=8, label="frozen rule", clip_on=False)
+        axes.plot(
+            *point, "D", color=ABNORMAL, markeredgecolor="white", markersize=8, label="frozen rule", clip_on=False
+        )
 
 
 def _unit_square(axes: Axes, x: str, y: str) -> None:
@@ -122,17 +123,24 @@ def scores(
     edges = _edges(values)
 
     def draw(axes: Axes) -> None:
-        for label, name, tint, hatch in ((0, "normal", NORMAL, ""), (1, "abnormal", ABNORMAL, "////")):
+        for label, name, tint in ((0, "normal", NORMAL), (1, "abnormal", ABNORMAL)):
             found = values[labels == label]
             if len(found):
-                look = {"facecolor": (tint, 0.35), "edgecolor": tint, "linewidth": 0.8, "hatch": hatch}
-                axes.stairs(_shares(found, edges), edges, fill=True, label=f"{name} test images ({len(found)})", **look)
+                axes.stairs(
+                    _shares(found, edges),
+                    edges,
+                    fill=True,
+                    facecolor=(tint, 0.35),
+                    edgecolor=tint,
+                    linewidth=1.0,
+                    label=f"{name} test images ({len(found)})",
+                )
         if calibration is not None and len(calibration):
             text = f"calibration normals ({len(calibration)})"
             axes.stairs(_shares(calibration, edges), edges, color=INK, linewidth=1.3, label=text)
         for number, threshold in enumerate(_thresholds(rule)):
-            line = {"color": INK, "linestyle": (0, (2, 2)), "linewidth": 1.4}
-            axes.axvline(threshold, label=None if number else f"frozen rule: {rule}", **line)
+            text = None if number else f"frozen rule: {rule}"
+            axes.axvline(threshold, color=INK, linestyle=(0, (2, 2)), linewidth=1.4, label=text)
         axes.set(xlabel="anomaly score (raw, higher is more anomalous)", ylabel="share of the class")
         axes.margins(x=0.01)
         axes.legend(loc="upper right")
@@ -166,7 +174,8 @@ def pvalues(values: Float[np.ndarray, " n"], unit: str) -> Markup:
         axes.stairs(shares / max(1, len(values)), edges, fill=True, facecolor=(NORMAL, 0.35), edgecolor=NORMAL,
                     label=f"normal test {unit}s ({len(values)})")  # fmt: skip
         axes.axhline(1 / bins, color=INK, linestyle=(0, (4, 3)), linewidth=1.2, label="expected")
-        axes.set(xlim=(0, 1), xlabel=f"p-value of a normal test {unit}", ylabel="share")
+        top = 1.35 * max(float(shares.max()) / max(1, len(values)), 1 / bins)
+        axes.set(xlim=(0, 1), ylim=(0, top), xlabel=f"p-value of a normal test {unit}", ylabel="share")
         axes.legend(loc="upper right")
 
     return _svg(draw, "pvalues", "Histogram of the p-values of normal test images; it should be flat.")
@@ -201,8 +210,8 @@ def _stages(axes: Axes, stages: Sequence[str]) -> None:
     """Mark where a stage ends and another begins."""
     for i in (i for i in range(1, len(stages)) if stages[i] != stages[i - 1]):
         axes.axvline(i + 0.5, color=FAINT, linewidth=1)
-        place = {"textcoords": "offset points", "xytext": (4, -4), "va": "top", "fontsize": 9}
-        axes.annotate(stages[i], (i + 0.5, 1), xycoords=axes.get_xaxis_transform(), **place)
+        at = axes.get_xaxis_transform()
+        axes.annotate(stages[i], (i + 0.5, 1), (4, -4), xycoords=at, textcoords="offset points", va="top", fontsize=9)
 
 
 def _svg(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[float, float] = (5.2, 4.0)) -> Markup:

@@ -1,6 +1,6 @@
 """The images a reader wants to see: most and least anomalous, and where score and label disagree.
 
-    Assessment --rows--> image, what normal would look like, heatmap, as data URIs --> Card, Gallery
+Assessment --rows--> image, what normal would look like, heatmap, as data URIs --> Card, Gallery
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ OUTLINE = (0, 229, 255)
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture of a card: its title and its data URI."""
+    """One picture of a card: its title, its data URI, and whether its pixels are to be shown as squares."""
 
     title: str
     uri: str
+    squares: bool
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ def _cards(found: Assessment, rows: npt.NDArray[np.int64]) -> list[Card]:
     return [
         Card(
             found.prepared.samples[row].name,
-            found.prepared.samples[row].class_name or ("abnormal" if found.labels[row] else "normal"),
+            found.collection.title(found.prepared.samples[row].class_name)
+            or ("abnormal" if found.labels[row] else "normal"),
             bool(found.labels[row]),
             float(found.scores[row]),
             None if found.pvalues is None else float(found.pvalues[row]),
@@ -105,10 +107,10 @@ def _panels(found: Assessment, rows: npt.NDArray[np.int64]) -> list[tuple[Panel,
     model, samples = found.model, [found.prepared.samples[row] for row in rows]
     batch = found.prepared.images.batch(rows, str(model.run.torch_device))
     images = batch.cpu().numpy()
-    columns = [[Panel("image", _uri(greyscale(image))) for image in images]]
+    columns = [[_panel("image", greyscale(image)) for image in images]]
     if isinstance(model.detector, Reconstructs):
         redrawn = model.detector.reconstruct(batch).float().cpu().numpy()
-        columns.append([Panel("if it were normal", _uri(greyscale(image))) for image in redrawn])
+        columns.append([_panel("if it were normal", greyscale(image)) for image in redrawn])
     if scale := model.calibration.map_scale:
         maps = model.batch_map(batch).float().cpu().numpy()
         heat = [overlay(image, pixel_scores, scale) for image, pixel_scores in zip(images, maps, strict=True)]
@@ -118,9 +120,11 @@ def _panels(found: Assessment, rows: npt.NDArray[np.int64]) -> list[tuple[Panel,
 
 
 def _heatmap(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_] | None) -> Panel:
-    if mask is None or not mask.any():
-        return Panel("heatmap", _uri(picture))
-    return Panel("heatmap, expert outline", _uri(outlined(picture, mask)))
+    return _panel("heatmap", picture if mask is None or not mask.any() else outlined(picture, mask))
+
+
+def _panel(name: str, picture: UInt8[np.ndarray, "h w 3"]) -> Panel:
+    return Panel(name, _uri(picture), max(picture.shape) <= SIDE // 2)
 
 
 def outlined(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_]) -> UInt8[np.ndarray, "H W 3"]:
@@ -129,7 +133,7 @@ def outlined(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_]) -
 
     times = max(1, SIDE // mask.shape[0])
     large, inside = (np.repeat(np.repeat(array, times, 0), times, 1) for array in (picture, mask))
-    width = max(1, mask.shape[0] // SIDE)
+    width = max(2, 2 * mask.shape[0] // SIDE)
     large[binary_dilation(inside, iterations=width) & ~inside] = OUTLINE
     return np.asarray(large)
 

@@ -12,11 +12,9 @@ import csv
 import io
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -102,10 +100,11 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
     rows = []
     maps = model.maps(prepared.images, progress=progress)
     for i, (name, file, pixel_scores) in enumerate(zip(names, file_names(names), maps, strict=True)):
-        _write_whole(folder / f"{file}.npy", lambda out, values=pixel_scores: np.save(out, values, allow_pickle=False))
+        _write_whole(folder / f"{file}.npy", _npy(pixel_scores))
         if scale:
-            picture = overlay(prepared.images.batch([i])[0].numpy(), pixel_scores, scale)
-            _write_whole(folder / f"{file}.png", lambda out, pixels=picture: _save_png(out, pixels))
+            _write_whole(
+                folder / f"{file}.png", _png(overlay(prepared.images.batch([i])[0].numpy(), pixel_scores, scale))
+            )
         rows.append([name, f"{file}.npy", f"{file}.png" if scale else ""])
     write_atomically(folder / "maps.csv", _csv(["image_path", "anomaly_map", "heatmap"], rows))
 
@@ -141,25 +140,28 @@ def _untaken(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def _write_whole(path: Path, content: bytes) -> None:
     """Write under a temporary name, and rename when whole."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            write(file)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _save_png(out: BinaryIO, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
+def _npy(pixel_scores: Float[np.ndarray, "h w"]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, pixel_scores.astype(np.float32), allow_pickle=False)
+    return file.getvalue()
+
+
+def _png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
     from PIL import Image
 
-    Image.fromarray(pixels).save(out, format="PNG")
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
 
 
 def _csv(head: list[str], rows: list[list[str]]) -> str:

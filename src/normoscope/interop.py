@@ -49,7 +49,7 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
     """What both adapters share: parameters, fitting, and scores in normoscope's own sign.
 
     Values are mapped to [0, 1] by one affine map for all features, so that an image keeps its shading. The map is
-    fitted on the training rows and nothing is clipped to it: what lies outside their range stays outside [0, 1].
+    fitted on the training rows and does not clip to their range: what lies outside it stays outside [0, 1].
     """
 
     def __init__(
@@ -95,7 +95,8 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
 
         A normal row has p <= alpha with probability at most alpha. It is not the probability of being normal.
         """
-        return self.calibration_.pvalues(self._anomaly_score(X))
+        scores = self._anomaly_score(X)
+        return self.calibration_.pvalues(scores)
 
     @property
     def calibrated_(self) -> bool:
@@ -139,7 +140,7 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
         return low, high
 
     def _images(self, rows: Values) -> PixelStore:
-        """Map values to [0, 1], not clipped there, and rows to images."""
+        """Map the value range to [0, 1], values beyond it beyond, and rows to images."""
         shape = (1, 1, rows.shape[1]) if self.image_shape is None else tuple(self.image_shape)
         if math.prod(shape) != rows.shape[1]:
             raise ImageShapeError(shape, rows.shape, f"pass rows of {math.prod(shape)} values or another image_shape")

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -54,9 +53,8 @@ def write_report(found: Assessment, path: Path, *, images: bool = True, command:
 
 def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
     """Return the report as text; the same assessment gives the same page but for its date."""
-    environment = Environment(
-        loader=PackageLoader("normoscope"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
+    environment = Environment(loader=PackageLoader("normoscope"), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["percent"] = percent
     return environment.get_template("report.html.j2").render(
         found=found,
@@ -77,6 +75,7 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
         images=images,
         scale_bar=_scale_bar(),
         floor=FLOOR,
+        outlines=found.evaluation.lesion_share > 0,
         facts=_facts(found),
         recipe=methods.to_json(found.model.recipe),
         record=_record(found),
@@ -87,7 +86,8 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
 
 def _abnormal_classes(found: Assessment) -> str:
     """Name what counts as abnormal, as the data calls it."""
-    names = sorted({s.class_name for s in found.prepared.samples if s.label == 1 and s.class_name})
+    classes = {s.class_name for s in found.prepared.samples if s.label == 1 and s.class_name}
+    names = sorted(map(found.collection.title, classes))
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more
 
@@ -144,7 +144,9 @@ def _charts(found: Assessment) -> dict[str, Markup]:
         groups = _patients(found)
         sensitivity, precision, alarms = _at_rule(found)
         charts["roc"] = figures.roc(labels, values, roc_band(labels, values, groups), (alarms, sensitivity))
-        charts["pr"] = figures.precision_recall(labels, values, pr_band(labels, values, groups), (sensitivity, precision))
+        charts["pr"] = figures.precision_recall(
+            labels, values, pr_band(labels, values, groups), (sensitivity, precision)
+        )
     if calibration.calibrated and (labels == 0).any():
         normals, unit = normals_by_unit(found)
         charts["pvalues"] = figures.pvalues(calibration.pvalues(normals), unit)
@@ -182,9 +184,11 @@ def _facts(found: Assessment) -> dict[str, str]:
     """Return the data summary: what was cut how, and what the model sees."""
     p, seen = found.model.provenance, found.model.preprocessor
     counts = ", ".join(f"{part} {count}" for part, count in p["data"]["counts"].items())
-    patients = "yes" if p["split"]["by_patient"] else "no: the data names no patients, so one may stand in several parts"
+    patients = (
+        "yes" if p["split"]["by_patient"] else "no: the data names no patients, so one may stand in several parts"
+    )
     return {
-        "Fitted on": f"{p['data']['spec']}, normal class {p['data']['normal_class']}",
+        "Fitted on": f"{p['data']['spec']}, normal class {found.collection.title(p['data']['normal_class'])}",
         "Images in each part": f"{counts} (all but test are normals)",
         "Split": f"{p['split']['rule']}; seed {p['split']['seed']}",
         "Split by patient": patients,
@@ -234,12 +238,11 @@ def _image_names(found: Assessment) -> set[str]:
     }
 
 
-def _nameless(notes: Iterable[str], names: Iterable[str]) -> list[str]:
+def _nameless(notes: Sequence[str], names: Iterable[str]) -> list[str]:
     """Replace names of images; sentences on single files become a count."""
     kept = [note for note in notes if not note.startswith("not read: ")]
-    unread = len(list(notes)) - len(kept)
-    by_length: Mapping[str, None] = dict.fromkeys(sorted(names, key=len, reverse=True))
-    found = [name for name in by_length if any(name in note for note in kept)]
-    for name in found:
+    unread = len(notes) - len(kept)
+    # longest first, so that no part of a name is left where another name is its beginning
+    for name in sorted((name for name in names if any(name in note for note in kept)), key=len, reverse=True):
         kept = [re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "[name left out]", note) for note in kept]
     return [*kept, *([f"{unread} images could not be read"] if unread else [])]

@@ -1,6 +1,6 @@
 """What an assessment says, in sentences that a reader understands in ten seconds.
 
-    Assessment --summarise--> Summary: four figures, and one verdict each on ranking, baselines and false alarms
+Assessment --summarise--> Summary: four figures, and one verdict each on ranking, baselines and false alarms
 """
 
 from __future__ import annotations
@@ -15,7 +15,16 @@ import numpy.typing as npt
 from .comparison import Assessment
 from .statistics import Interval, binomial
 
-__all__ = ["Figure", "Summary", "Verdict", "false_alarms", "normals_by_unit", "percent", "percent_interval", "summarise"]
+__all__ = [
+    "Figure",
+    "Summary",
+    "Verdict",
+    "false_alarms",
+    "normals_by_unit",
+    "percent",
+    "percent_interval",
+    "summarise",
+]
 
 
 class Verdict(Enum):
@@ -54,11 +63,19 @@ def _ranking(found: Assessment) -> tuple[Figure, str]:
     auroc = found.evaluation.auroc
     if math.isnan(auroc.value):
         return Figure("AUROC", "–", auroc.how), f"There is no AUROC: {auroc.how}."
-    verdict = Verdict.GOOD if auroc.low > 0.5 else Verdict.BAD if auroc.value <= 0.5 or auroc.low <= 0.5 else Verdict.OPEN
-    text = f"An abnormal image scores higher than a normal one in {100 * auroc.value:.0f} of 100 pairs"
-    if verdict is Verdict.BAD:
-        text += "; chance would give 50, and the interval does not exclude it"
-    return Figure("AUROC", f"{auroc.value:.3f}", _bounds(auroc), verdict), text + "."
+    verdict, words = _against_chance(auroc)
+    text = f"An abnormal image scores higher than a normal one in {100 * auroc.value:.0f} of 100 pairs{words}."
+    return Figure("AUROC", f"{auroc.value:.3f}", _bounds(auroc), verdict), text
+
+
+def _against_chance(auroc: Interval) -> tuple[Verdict, str]:
+    if math.isnan(auroc.low):
+        return Verdict.OPEN, f"; {auroc.how}"
+    if auroc.high < 0.5:
+        return Verdict.BAD, "; chance would give 50, so normal images look the stranger ones to this model"
+    if auroc.low <= 0.5:
+        return Verdict.BAD, "; chance would give 50, which the 95 % interval includes"
+    return Verdict.GOOD, ""
 
 
 def _bounds(interval: Interval) -> str:
@@ -82,9 +99,13 @@ def _baselines(found: Assessment) -> tuple[Figure, str]:
         text = f"It beats every trivial baseline; the best is {_named(best, known[best])}"
         text += ", though the intervals overlap." if close else "."
         return _with(figure, Verdict.OPEN if close else Verdict.GOOD), text
-    text = f"It does not beat the trivial baselines: {_named(better[0], known[better[0]])} ranks these images as well or better."
+    worst = _named(better[0], known[better[0]])
+    text = f"It does not beat the trivial baselines: {worst} ranks these images as well or better."
     if honest not in better:
-        text += f" That row was told by the labels which direction is abnormal; of the others the best is {_named(honest, known[honest])}."
+        text += (
+            " That row was told by the labels which direction is abnormal; "
+            f"of those that were not, the best is {_named(honest, known[honest])}."
+        )
     return _with(figure, Verdict.BAD), text
 
 

@@ -109,7 +109,7 @@ class Preprocessing:
 
     Args:
         size: Side in pixels after resizing; 0 keeps the training images' own size where all share one
-            square size up to 256, and takes 64 otherwise.
+            square size from 8 to 256, and takes 64 otherwise.
         channels: 1 grey, 3 colour, 0 colour only where a training image has it.
         aspect: pad with black, crop the centre, or squash.
         intensity: minmax, percentile, zscore, standardise or local-contrast.
@@ -122,9 +122,9 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.channels not in (0, 1, 3):
-            raise OptionError("--channels", self.channels, "0 (automatic), 1 or 3")
+            raise OptionError("--image-channels", self.channels, "0 (automatic), 1 or 3")
         if self.size != 0 and not 8 <= self.size <= 1024:
-            raise OptionError("--size", self.size, "0 (automatic) or 8 to 1024 pixels")
+            raise OptionError("--image-size", self.size, "0 (automatic) or 8 to 1024 pixels")
 
     def plan(self, samples: Sequence[Sample]) -> Preprocessor:
         """Settle geometry and depth from the first training images that can be read; intensity is not fitted yet."""
@@ -140,7 +140,7 @@ class Preprocessing:
             raise TooFewImagesError("train", 1, 0, "no training image can be read")
         shapes = {image.shape[:2] for image in looked}
         height, width = next(iter(shapes))
-        native = len(shapes) == 1 and height == width <= 256
+        native = len(shapes) == 1 and 8 <= height == width <= 256
         side = self.size or (height if native else 64)
         colour = any(i.ndim == 3 and (np.ptp(i.astype(np.float64), axis=2) > 0).any() for i in looked)
         channels = self.channels or (3 if colour else 1)
@@ -186,7 +186,7 @@ class Preprocessor:
         """Map raw grey values to [0, 1]."""
         stepped = self.intensity.per_image(images)
         if (self.low, self.high) == (0.0, 1.0):
-            return stepped.clamp_(0, 1)
+            return stepped.clamp(0, 1)
         return stepped.sub(self.low).div_(self.high - self.low).clamp_(0, 1)
 
     def to_json(self) -> dict[str, Any]:

@@ -97,15 +97,21 @@ class Collection:
         samples: In the source's order.
         normal_class: The class whose label is 0, None for data without classes.
         notes: Sentences the user must see (a locally rebuilt file, no patient ids ...).
+        titles: What classes are called in words, where the data numbers them.
     """
 
     spec: str
     samples: Sequence[Sample]
     normal_class: str | None = None
     notes: tuple[str, ...] = ()
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def title(self, class_name: str | None) -> str:
+        """Return what people call a class."""
+        return self.titles.get(class_name or "", class_name or "")
 
     @property
     def grouped(self) -> bool:

@@ -153,7 +153,10 @@ def load(
         samples = [
             dataclasses.replace(s, label=None if s.class_name is None else int(s.class_name != chosen)) for s in samples
         ]
-    return Collection(full_spec(spec, options), samples, chosen, notes)
+    titles: dict[str, str] = {}
+    for alias, target in source.aliases().items():
+        titles.setdefault(target, alias)
+    return Collection(full_spec(spec, options), samples, chosen, notes, titles)
 
 
 def _check_names(spec: str, samples: Sequence[Sample]) -> None:

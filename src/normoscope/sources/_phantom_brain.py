@@ -1,4 +1,4 @@
-"""The phantom's brain: an axial slice with skull, furrows, white matter and ventricles."""
+"""The phantom's brain: an axial slice as a T1-weighted scan shows it, with scalp, cortex, furrows and ventricles."""
 
 from __future__ import annotations
 
@@ -11,58 +11,82 @@ __all__ = ["brain"]
 
 def brain(rng: np.random.Generator) -> Anatomy:
     """Draw one patient's brain."""
-    move = wobble(rng, 0.045)
-    wide, tall = rng.uniform(0.68, 0.78), rng.uniform(0.84, 0.93)
-    skin, bone = 0.06, rng.uniform(0.045, 0.075)
-    head, skull = ellipse((0, 0), (wide + skin + bone, tall + skin + bone)), ellipse((0, 0), (wide + bone, tall + bone))
-    inner = ellipse((0, 0), (wide, tall))
-    white = ellipse((0, 0), (wide * rng.uniform(0.72, 0.8), tall * rng.uniform(0.74, 0.82)), soft=0.06)
+    move = wobble(rng, 0.035)
+    wide, tall = rng.uniform(0.70, 0.76), rng.uniform(0.84, 0.90)
+    bone, skin = rng.uniform(0.05, 0.07), rng.uniform(0.06, 0.08)
+    head = ellipse((0, 0), (wide + bone + skin, tall + bone + skin), soft=0.015)
+    skull = ellipse((0, 0), (wide + bone, tall + bone), soft=0.015)
+    inner = ellipse((0, 0), (wide, tall), soft=0.02)
+    white, nuclei = _white_matter(rng, wide, tall), _nuclei(rng)
     furrows, ventricles, falx = _furrows(rng), _ventricles(rng), _falx(rng, tall)
-    grain, pale = texture(rng, 32, 1.4), rng.uniform(0.10, 0.15)
+    grain, pale = texture(rng, 32, 1.4), rng.uniform(0.18, 0.22)
 
     def paint(x: Array, y: Array) -> Tissue:
         x, y = move(x, y)
-        cavity, water = inner(x, y), ventricles(x, y)
-        noise = grain(x, y)
-        shell = 0.30 * head(x, y) + 0.55 * skull(x, y) - 0.42 * cavity
-        matter = cavity * (pale * white(x, y) + 0.022 * noise)
-        edge = 1 - white(x, y)
-        lines = cavity * (-0.16 * furrows(x, y) * (0.15 + 0.85 * edge) - 0.26 * water + 0.14 * falx(x, y))
-        return Tissue(shell + matter, lines, cavity * (1 - water))
+        cavity, core, water = inner(x, y), white(x, y), ventricles(x, y)
+        shell = 0.72 * head(x, y) - 0.60 * skull(x, y)
+        matter = 0.32 + pale * (core - 0.6 * nuclei(x, y)) + 0.02 * grain(x, y)
+        lines = 0.24 * furrows(x, y) * (1 - core) + 0.22 * falx(x, y)
+        holes = np.maximum(lines, (matter - 0.08) * water)
+        return Tissue(shell + cavity * matter, -cavity * holes, cavity * (1 - water))
 
     return paint
 
 
-def _furrows(rng: np.random.Generator) -> Field:
-    """Sulci: the zero lines of a smooth random field."""
-    relief = texture(rng, 20, 0.4)
+def _white_matter(rng: np.random.Generator, wide: float, tall: float) -> Field:
+    """The pale core; its border runs in and out of the folds of the cortex."""
+    share, folds, depth = rng.uniform(0.76, 0.82), texture(rng, 20, 0.5), rng.uniform(0.05, 0.08)
 
     def field(x: Array, y: Array) -> Array:
-        return bump(relief(x, y), 0.28)
+        reach = np.sqrt(np.square(x / wide) + np.square(y / tall))
+        return inside(share + depth * folds(x, y) - reach, 0.035)
+
+    return field
+
+
+def _nuclei(rng: np.random.Generator) -> Field:
+    """The grey nuclei deep on both sides."""
+    place, lean = rng.uniform(0.24, 0.28), rng.uniform(0.3, 0.5)
+    radii = rng.uniform(0.09, 0.12), rng.uniform(0.18, 0.24)
+    left = ellipse((-place, 0.02), radii, lean)
+    right = ellipse((place, 0.02), radii, -lean)
+
+    def field(x: Array, y: Array) -> Array:
+        return left(x, y) + right(x, y)
+
+    return field
+
+
+def _furrows(rng: np.random.Generator) -> Field:
+    """Sulci: the zero lines of a smooth random field."""
+    relief = texture(rng, 24, 0.5)
+
+    def field(x: Array, y: Array) -> Array:
+        return bump(relief(x, y), 0.35)
 
     return field
 
 
 def _ventricles(rng: np.random.Generator) -> Field:
     """Two lateral ventricles, each a front and a back horn, and the slit of the third."""
-    gap, front, back = rng.uniform(0.09, 0.13), rng.uniform(0.16, 0.25, 2), rng.uniform(0.20, 0.30, 2)
-    thick, spread = rng.uniform(0.05, 0.085, 2), rng.uniform(0.35, 0.6, 2)
-    parts = [ellipse((0.0, 0.02), (0.022, 0.12), soft=0.015)]
+    gap, front, back = rng.uniform(0.09, 0.11), rng.uniform(0.16, 0.21, 2), rng.uniform(0.18, 0.24, 2)
+    thick, spread = rng.uniform(0.05, 0.07, 2), rng.uniform(0.35, 0.5, 2)
+    horns = [ellipse((0.0, 0.04), (0.022, 0.10), soft=0.015)]
     for i, side in enumerate((-1, 1)):
-        parts.append(ellipse((side * gap, -0.16), (thick[i], front[i]), -side * spread[i], 0.018))
-        parts.append(ellipse((side * (gap + 0.06), 0.22), (thick[i], back[i]), side * spread[i], 0.018))
+        horns.append(ellipse((side * gap, -0.19), (thick[i], front[i]), side * spread[i], 0.018))
+        horns.append(ellipse((side * (gap + 0.05), 0.25), (thick[i], back[i]), -side * spread[i], 0.018))
 
     def field(x: Array, y: Array) -> Array:
-        return np.asarray(np.max([part(x, y) for part in parts], axis=0))
+        return np.asarray(np.max([horn(x, y) for horn in horns], axis=0))
 
     return field
 
 
 def _falx(rng: np.random.Generator, tall: float) -> Field:
-    """The bright midline in front of and behind the ventricles."""
+    """The dark fissure between the halves, in front of and behind the ventricles."""
     bend = rng.uniform(-0.03, 0.03)
 
     def field(x: Array, y: Array) -> Array:
-        return bump(x - bend * y, 0.022) * inside(np.abs(y) - 0.48 * tall, 0.04)
+        return bump(x - bend * y, 0.024) * inside(np.abs(y) - 0.46 * tall, 0.04)
 
     return field

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -19,31 +21,40 @@ def pose(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
     return zoom * x + rng.normal(0, 0.02), zoom * y + rng.normal(0, 0.02)
 
 
-def expose(rng: np.random.Generator, attenuation: Array, healthy: Array, site: str) -> npt.NDArray[np.uint8]:
+def expose(
+    rng: np.random.Generator, attenuation: Array, healthy: Array, greys: Sequence[float], site: str
+) -> npt.NDArray[np.uint8]:
     """Record an attenuation image: blur, uneven beam, tone curve, window, noise, eight bits.
 
-    The tone curve gives each tenth of the healthy body its usual grey, as automatic exposure does, so the build of a
-    patient leaves little in the histogram. Site B's images are a little brighter, flatter and noisier than site A's.
+    Site B's images are a little brighter, flatter and noisier than site A's.
+
+    Args:
+        rng: The stream of this image.
+        attenuation: The body as it is, (size, size).
+        healthy: The same body without its lesion; the tone curve is set to it.
+        greys: What the body's quantiles `SHARES` become, 0 to 1.
+        site: A or B.
     """
     size = len(attenuation)
     brighter, flatter, grainier = (0.01, 0.99, 1.03) if site == "B" else (0.0, 1.0, 1.0)
-    x, _ = grid(size)
     blur = rng.uniform(0.45, 0.55) * size / 64
-    seen = ndimage.gaussian_filter(attenuation, blur, mode="nearest") + rng.normal(0, 0.01) * x
-    tone = np.interp(seen, *_tone_curve(healthy))
-    image = 0.45 + brighter + rng.normal(0, 0.01) + flatter * rng.normal(1, 0.010) * (tone - 0.45)
+    seen = ndimage.gaussian_filter(attenuation, blur, mode="nearest") + rng.normal(0, 0.01) * grid(size)[0]
+    tone = np.interp(seen, *_tone_curve(healthy, greys))
+    image = 0.45 + brighter + rng.normal(0, 0.01) + flatter * rng.normal(1, 0.011) * (tone - 0.45)
     noise = ndimage.gaussian_filter(rng.standard_normal((size, size)), 0.5, mode="wrap")
     image = image + grainier * rng.uniform(0.0215, 0.0225) * np.clip(image, 0, None) * noise
     return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
-_SHARES = (0.12, 0.25, 0.4, 0.55, 0.7, 0.85, 0.97)
-_GREYS = (0.22, 0.30, 0.41, 0.51, 0.57, 0.63, 0.75)
+SHARES = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.97)
 
 
-def _tone_curve(healthy: Array) -> tuple[Array, Array]:
-    """Return the attenuations and the greys they become: air is black, the body's quantiles have fixed greys."""
-    at = np.quantile(healthy, _SHARES)
-    steepness = (_GREYS[-1] - _GREYS[-2]) / (at[-1] - at[-2])
-    beyond = at[-1] + (1 - _GREYS[-1]) / steepness
-    return np.array([0.0, *at, beyond]), np.array([0.03, *_GREYS, 1.0])
+def _tone_curve(healthy: Array, greys: Sequence[float]) -> tuple[Array, Array]:
+    """Return attenuations and the greys they become: air is black, each share of the body has its usual grey.
+
+    Automatic exposure does the same; so a patient's build leaves little in the image's histogram.
+    """
+    at = np.quantile(healthy[healthy > 0.05], SHARES)
+    steepness = (greys[-1] - greys[-2]) / (at[-1] - at[-2])
+    beyond = at[-1] + (1 - greys[-1]) / steepness
+    return np.array([0.0, *at, beyond]), np.array([0.03, *greys, 1.0])

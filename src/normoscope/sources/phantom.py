@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,19 @@ from ._phantom_shapes import Anatomy, Array
 
 __all__ = ["Phantom"]
 
-_ANATOMIES: Mapping[str, Callable[[np.random.Generator], Anatomy]] = {"chest": chest, "brain": brain}
+
+
+class _Subject(NamedTuple):
+    """What is imaged: how one patient is drawn, and the usual greys of the body's quantiles."""
+
+    draw: Callable[[np.random.Generator], Anatomy]
+    greys: tuple[float, ...]
+
+
+_SUBJECTS = {
+    "chest": _Subject(chest, (0.22, 0.30, 0.41, 0.51, 0.57, 0.63, 0.75)),
+    "brain": _Subject(brain, (0.22, 0.36, 0.42, 0.46, 0.50, 0.56, 0.80)),
+}
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
@@ -64,7 +76,7 @@ class Phantom:
     default_normal: ClassVar[tuple[str, ...]] = ("normal",)
 
     def __post_init__(self) -> None:
-        _check("anatomy", self.anatomy, self.anatomy in _ANATOMIES, "one of " + ", ".join(_ANATOMIES))
+        _check("anatomy", self.anatomy, self.anatomy in _SUBJECTS, "one of " + ", ".join(_SUBJECTS))
         _check("seed", self.seed, self.seed >= 0, "0 or more")
         _check("size", self.size, 28 <= self.size <= 256, "28 to 256 pixels")
         _check("train", self.train, self.train >= 1, "1 or more images")
@@ -148,7 +160,7 @@ def _pixels(case: _Case) -> Pixels:
     tissue = body(x, y)
     healthy = tissue.soft + tissue.structures
     seen = _lesion(case, body, x, y)[0] if case.abnormal else healthy
-    return expose(camera, seen, healthy, case.site)
+    return expose(camera, seen, healthy, _SUBJECTS[case.anatomy].greys, case.site)
 
 
 def _mask(case: _Case) -> Mask:
@@ -159,7 +171,7 @@ def _mask(case: _Case) -> Mask:
 
 def _body(case: _Case) -> Anatomy:
     """Draw the patient."""
-    return _ANATOMIES[case.anatomy](case.generator(0, case.patient))
+    return _SUBJECTS[case.anatomy].draw(case.generator(0, case.patient))
 
 
 def _lesion(case: _Case, body: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA as Reference
+
+from normoscope.errors import OptionError, TooFewImagesError
+from normoscope.images import as_images
+from normoscope.methods.pca import PCA
+from normoscope.types import Run
+from toys import draw_blobs
+
+
+@pytest.mark.parametrize(("count", "side"), [(200, 8), (40, 28)])
+@pytest.mark.parametrize("latent_dim", [1, 5, 20])
+def test_residuals_agree_with_scikit_learn(count: int, side: int, latent_dim: int) -> None:
+    rng = np.random.default_rng(0)
+    train, test = rng.random((count, 1, side, side)), rng.random((30, 1, side, side))
+    detector = PCA(latent_dim=latent_dim).fit(as_images(train), Run())
+    reference = Reference(latent_dim, svd_solver="full").fit(train.reshape(count, -1))
+    flat = test.reshape(30, -1)
+    residual = flat - reference.inverse_transform(reference.transform(flat))
+    images = torch.from_numpy(test).float()
+    np.testing.assert_allclose(detector.anomaly_score(images).numpy(), (residual**2).mean(1), rtol=1e-4)
+    np.testing.assert_allclose(detector.anomaly_map(images).flatten(1).numpy(), residual**2, atol=1e-5)
+    np.testing.assert_allclose(
+        np.abs(detector.embed(images).numpy()), np.abs(reference.transform(flat)), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_components_are_orthonormal_however_few_the_normals_can_span() -> None:
+    detector = PCA(latent_dim=32).fit(as_images(draw_blobs(9, seed=0)), Run())
+    assert detector.components.shape == (8, 784)
+    np.testing.assert_allclose((detector.components @ detector.components.T).numpy(), np.eye(8), atol=1e-5)
+
+
+def test_training_images_within_the_span_have_no_residual() -> None:
+    train = draw_blobs(9, seed=0)
+    assert PCA(latent_dim=8).fit(as_images(train), Run()).anomaly_score(train).max() < 1e-10
+
+
+def test_equal_training_images_leave_a_finite_detector() -> None:
+    detector = PCA().fit(as_images(np.full((5, 8, 8), 0.5)), Run())
+    assert torch.isfinite(detector.components).all()
+    scores = detector.anomaly_score(torch.tensor([0.5, 0.7])[:, None, None, None].expand(2, 1, 8, 8))
+    assert scores.tolist() == pytest.approx([0, 0.04], abs=1e-6)
+
+
+def test_too_few_images_and_no_components_are_refused() -> None:
+    with pytest.raises(TooFewImagesError, match="train: 2 images needed, 1 given"):
+        PCA().fit(as_images(draw_blobs(1, seed=0)), Run())
+    with pytest.raises(OptionError, match="pca --latent-dim: expected at least 1, got 0"):
+        PCA(latent_dim=0)
