@@ -69,6 +69,12 @@ def test_five_of_a_hundred_false_alarms_are_still_95_percent_specificity() -> No
     assert metrics.fpr_at_95_sensitivity(labels, scores) == 0.06
 
 
+def test_nineteen_of_twenty_abnormal_images_are_already_95_percent_sensitivity() -> None:
+    labels = np.repeat([0, 1], [10, 20])
+    scores = np.concatenate([np.arange(10.0), np.full(19, 8.5), [-1.0]])
+    assert metrics.fpr_at_95_sensitivity(labels, scores) == 0.1
+
+
 @given(labelled_scores())
 def test_a_monotone_transform_changes_no_ranking_metric(data: tuple[np.ndarray, np.ndarray]) -> None:
     labels, scores = data

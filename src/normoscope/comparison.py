@@ -77,6 +77,8 @@ def assess(
         raise TooFewImagesError("test", 1, 0, "give labelled images")
     prepared = model.prepare(samples, skip_unreadable=skip_unreadable, progress=progress)
     model.check_unseen(prepared)
+    if collection.spec == model.provenance["data"]["spec"]:
+        model.check_unchanged(prepared)
     began = time.perf_counter()
     scores = model.scores(prepared.images, progress=progress)
     seconds = time.perf_counter() - began

@@ -75,7 +75,7 @@ def precision_recall(
     labels: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], band: Band | None, rule: Point | None
 ) -> Markup:
     """Draw the PR curve in steps, its band, the prevalence, and the frozen rule's (sensitivity, precision)."""
-    recall, precision, _ = metrics.pr_curve(labels, values)
+    recall, precision = _steps(*metrics.pr_curve(labels, values)[:2])
     prevalence = float(np.mean(labels))
 
     def draw(axes: Axes) -> None:
@@ -88,6 +88,14 @@ def precision_recall(
         axes.legend(loc="lower left")
 
     return _svg(draw, "pr", "Precision–recall curve with the abnormal class as positive.")
+
+
+def _steps(
+    recall: Float[np.ndarray, " k"], precision: Float[np.ndarray, " k"]
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Keep the steps that average precision adds up: from recall 0 to the first threshold that finds everything."""
+    shown = np.append(True, np.diff(recall) > 0) & (recall > 0)
+    return np.append(0, recall[shown]), np.append(precision[shown][:1], precision[shown])
 
 
 def _fill(axes: Axes, band: Band | None) -> None:
@@ -136,8 +144,8 @@ def scores(
                     label=f"{name} test images ({len(found)})",
                 )
         if calibration is not None and len(calibration):
-            text = f"calibration normals ({len(calibration)})"
-            axes.stairs(_shares(calibration, edges), edges, color=INK, linewidth=1.3, label=text)
+            name = f"calibration normals ({len(calibration)})"
+            axes.stairs(_shares(calibration, edges), edges, color=INK, linewidth=1.3, label=name)
         for number, threshold in enumerate(_thresholds(rule)):
             text = None if number else f"frozen rule: {rule}"
             axes.axvline(threshold, color=INK, linestyle=(0, (2, 2)), linewidth=1.4, label=text)
@@ -151,7 +159,8 @@ def scores(
 def _edges(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " k"]:
     """Span all but the most extreme half per cent, which the outermost bins take in."""
     low, high = np.quantile(values, [0.005, 0.995])
-    return np.linspace(low, high, 41) if high > low else np.linspace(low - 0.5, low + 0.5, 3)
+    bins = int(np.clip(len(values) // 5, 10, 40))
+    return np.linspace(low, high, bins + 1) if high > low else np.linspace(low - 0.5, low + 0.5, 4)
 
 
 def _shares(values: Float[np.ndarray, " n"], edges: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k-1"]:

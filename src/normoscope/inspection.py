@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UnreadableImageError
+from .errors import TooFewImagesError, UnreadableImageError
 from .images import content_hash
 from .splits import PARTS, duplicate_notes, split
 from .types import Collection, Sample
@@ -28,7 +28,7 @@ class Inspection:
         grey: Smallest and largest pixel value, and how many images are constant.
         patients: Number of patient ids, None where not every image has one.
         masks: Images with a lesion mask.
-        parts: Part to number of images, None while the normal class is not named.
+        parts: Part to number of images, None while the normal class is not named or no normal is left to train on.
         problems: Images that cannot be read.
         notes: Sentences to act on.
     """
@@ -96,6 +96,7 @@ def inspect(collection: Collection, *, progress: bool = False) -> Inspection:
         low, high, constant = min(low, least), max(high, most), constant + (least == most)
     classes = Counter((s.split or "-", s.class_name or "-") for s in collection.samples)
     patients = len({s.patient for s in collection.samples}) if collection.grouped else None
+    parts = _parts(collection)
     return Inspection(
         collection.spec,
         dict(sorted(classes.items())),
@@ -103,26 +104,33 @@ def inspect(collection: Collection, *, progress: bool = False) -> Inspection:
         (low, high, constant),
         patients,
         sum(s.read_mask is not None for s in collection.samples),
-        _parts(collection),
+        parts,
         tuple(problems),
-        (*collection.notes, *_advice(collection, shapes, constant), *duplicate_notes(kept, hashes)),
+        (*collection.notes, *_advice(collection, parts, shapes, constant), *duplicate_notes(kept, hashes)),
     )
 
 
 def _parts(collection: Collection) -> dict[str, int] | None:
     if collection.normal_class is None:
         return None
-    cut = split(collection)
+    try:
+        cut = split(collection)
+    except TooFewImagesError:
+        return None
     return {part: len(cut[part]) for part in PARTS}
 
 
-def _advice(collection: Collection, shapes: Mapping[str, int], constant: int) -> Sequence[str]:
+def _advice(
+    collection: Collection, parts: Mapping[str, int] | None, shapes: Mapping[str, int], constant: int
+) -> Sequence[str]:
     """Say what would go wrong later."""
     notes = []
     if not collection.grouped:
         notes.append("no patient ids: parts cannot be cut by patient; name them with --group-regex or a manifest")
     if collection.normal_class is None:
         notes.append("the normal class is not named: fit, evaluate, compare, calibrate and report need --normal-class")
+    elif parts is None:
+        notes.append("no normal image outside the official validation and test parts: nothing can be fitted on this")
     depths = {shape.rsplit(" ", 1)[1] for shape in shapes}
     if len(depths) > 1:
         notes.append(f"pixels of several depths ({', '.join(sorted(depths))}): a model takes one; convert the others")

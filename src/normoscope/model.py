@@ -24,7 +24,7 @@ from torch import Tensor
 
 from ._version import __version__
 from .calibration import Calibration
-from .errors import ImageShapeError, OptionError, TooFewImagesError
+from .errors import ImageShapeError, LayoutError, OptionError, TooFewImagesError
 from .images import PixelStore, batches
 from .methods.trivial import Statistic, Trivial
 from .progress import History
@@ -33,10 +33,16 @@ from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
 from .transforms import Prepared, Preprocessing, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Reconstructs, Run, Sample
 
-__all__ = ["Model", "Partition", "fit", "partition", "record"]
+__all__ = ["RECALIBRATE", "Model", "Partition", "fit", "partition", "record"]
 
 BATCH = 256
 """Images scored at a time: fixed, so that a score does not depend on how many are scored with it."""
+
+USED = PARTS[:3]
+"""The parts no test image may stand in."""
+
+RECALIBRATE = "recalibrate"
+"""Normals of other data that set a model's rule anew; they are used up as well."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Model:
         calibration: From *calibrate* normals.
         scoring: How reconstructions are scored; None for the method's own score.
         baselines: The trivial statistics, fitted on the same training normals.
-        parts: Part to (sample name to content hash).
+        parts: Part to (sample name to content hash); *recalibrate* where other data set the rule anew.
         provenance: Versions, commit, data, seed, command, timing, notes.
         run: Device and precision for scoring.
     """
@@ -132,14 +138,29 @@ class Model:
             return official, "the official test part"
         return list(collection.samples), "all images (the data has no official test part)"
 
-    def check_unseen(self, prepared: Prepared, parts: Sequence[str] = ("train", "select", "calibrate")) -> None:
+    def check_unchanged(self, prepared: Prepared) -> None:
+        """Refuse test images that are no longer those set aside when the model was fitted.
+
+        Raises:
+            LayoutError: At least one image changed since.
+        """
+        kept = self.parts["test"]
+        changed = [s.name for s, h in zip(prepared.samples, prepared.hashes, strict=True) if kept.get(s.name, h) != h]
+        if changed:
+            raise LayoutError(
+                self.provenance["data"]["spec"],
+                "the test images set aside when the model was fitted",
+                f"{len(changed)} that changed since (first {changed[0]})",
+                "restore the data or fit again",
+            )
+
+    def check_unseen(self, prepared: Prepared, parts: Sequence[str] = (*USED, RECALIBRATE)) -> None:
         """Refuse images that these parts of the fit used.
 
         Raises:
             LeakageError: At least one exact copy.
         """
-        test = dict(zip((s.name for s in prepared.samples), prepared.hashes, strict=True))
-        check_leakage(test, {part: self.parts[part] for part in parts})
+        check_leakage(prepared.contents, {part: self.parts[part] for part in parts if part in self.parts})
 
     def calibrated(
         self,
@@ -288,6 +309,7 @@ def fit(
     run = run or Run()
     if run.threads:
         torch.set_num_threads(run.threads)
+    uncalibrated = Calibration.fit(np.empty(0), alpha=false_alarms)  # refuses a wrong rate before the work
     train, select = data.images["train"], data.images["select"]
     began = time.perf_counter()
     detector = recipe.fit(train, run, select if len(select) else None)
@@ -299,7 +321,7 @@ def fit(
         preset,
         data.preprocessor,
         detector,
-        Calibration.fit(np.empty(0), alpha=false_alarms),
+        uncalibrated,
         scoring,
         {s.value: Trivial(statistic=s).fit(train, run) for s in Statistic},
         data.parts,
@@ -336,6 +358,7 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
         "data": {
             "spec": data.collection.spec,
             "normal_class": data.collection.normal_class,
+            "group_regex": data.collection.group_regex,
             "hash": _data_hash(data.parts),
             "counts": {part: len(data.samples[part]) for part in PARTS},
         },

@@ -4,11 +4,12 @@
       model.json          format, method, recipe, preprocessing, provenance, sha256 of the two files below
       weights.safetensors the detector's state and the trivial baselines
       parts.json          content hash and name of every image in train, select, calibrate and test
-      calibration.json    scoring, scores, rule and unit; replaced by `normoscope calibrate`
+      calibration.json    scoring, scores, rule, unit, normals of other data; replaced by `normoscope calibrate`
       calibration-N.json  the calibrations before
       README.md           model card
 
-A folder is written under a temporary name and renamed when whole, so there is never half a model.
+A folder is written under a temporary name and renamed when whole, so there is never half a model. model.json and
+calibration.json carry a seal, the sha256 of their own content: a changed threshold is noticed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from enum import Enum
 from pathlib import Path
@@ -30,8 +30,9 @@ from ._version import __version__
 from .calibration import Calibration
 from .errors import DamagedModelError, ModelNotFoundError, NewerFormatError, NormoscopeError, OptionError
 from .methods.trivial import Statistic, Trivial
-from .model import Model
+from .model import RECALIBRATE, Model
 from .scoring import Pooling, Residual, Scoring
+from .splits import PARTS
 from .transforms import Preprocessor
 from .types import Run, State
 
@@ -41,6 +42,8 @@ FORMAT = 1
 """Version of the folder's layout; later versions read earlier ones."""
 
 DETECTOR, BASELINE = "detector/", "baseline/"
+
+CHANGED = "its contents changed since it was written (sha256 differs)"
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -77,10 +80,21 @@ def save_model(model: Model, folder: str | Path, *, overwrite: bool = False) -> 
         whole = Path(temporary, "model")
         whole.mkdir()
         _write(model, whole)
-        if target.exists():
-            os.replace(target, Path(temporary, "old"))
-        os.replace(whole, target)
+        _exchange(whole, target, Path(temporary, "old"))
     return target
+
+
+def _exchange(whole: Path, target: Path, aside: Path) -> None:
+    """Put the new folder in the old one's place, and the old one back if that fails."""
+    if not target.exists():
+        os.replace(whole, target)
+        return
+    os.replace(target, aside)
+    try:
+        os.replace(whole, target)
+    except BaseException:
+        os.replace(aside, target)
+        raise
 
 
 def _write(model: Model, folder: Path) -> None:
@@ -88,7 +102,7 @@ def _write(model: Model, folder: Path) -> None:
     for name, baseline in model.baselines.items():
         tensors |= {f"{BASELINE}{name}/{key}": value.contiguous() for key, value in baseline.state().items()}
     save_file(tensors, folder / "weights.safetensors")
-    write_atomically(folder / "parts.json", json.dumps(model.parts, indent=0))
+    write_atomically(folder / "parts.json", json.dumps({part: model.parts[part] for part in PARTS}, indent=0))
     digests = {name: _sha256(folder / name) for name in ("weights.safetensors", "parts.json")}
     content = {
         "format": FORMAT,
@@ -100,22 +114,34 @@ def _write(model: Model, folder: Path) -> None:
         "provenance": model.provenance,
         "sha256": digests,
     }
-    write_atomically(folder / "model.json", json.dumps(content, indent=2))
+    write_atomically(folder / "model.json", _sealed(content))
     write_atomically(folder / "calibration.json", _calibration_text(model, digests["weights.safetensors"]))
     write_atomically(folder / "README.md", model_card(model))
 
 
 def _calibration_text(model: Model, weights: str) -> str:
     """Calibration and the scoring it belongs to travel together: a rule means nothing on another scale."""
-    return json.dumps(
+    return _sealed(
         {
             "format": FORMAT,
+            "normoscope": __version__,
             "scoring": _scoring_to_json(model.scoring),
             "calibration": model.calibration.to_json(),
+            "normals": model.parts.get(RECALIBRATE),
             "weights": weights,
-        },
-        indent=2,
+        }
     )
+
+
+def _sealed(content: dict[str, Any]) -> str:
+    """Return the content as JSON, with the sha256 of itself."""
+    return json.dumps({**content, "seal": _seal(content)}, indent=2)
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """Hash the content whatever its layout and order."""
+    plain = json.loads(json.dumps({key: value for key, value in content.items() if key != "seal"}))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _scoring_to_json(scoring: Scoring | None) -> dict[str, Any] | None:
@@ -147,11 +173,11 @@ def load_model(folder: str | Path, run: Run | None = None) -> Model:
     if not (path / "model.json").is_file():
         raise ModelNotFoundError(str(path))
     content = _read_json(path / "model.json")
-    _check_format(path, content)
+    _check_format(path / "model.json", content)
     for name in ("weights.safetensors", "parts.json"):
         _check_file(path / name, content.get("sha256", {}).get(name, "missing"))
     calibration = _read_json(path / "calibration.json")
-    _check_format(path, calibration)
+    _check_format(path / "calibration.json", calibration)
     if calibration.get("weights") != content["sha256"]["weights.safetensors"]:
         raise DamagedModelError(str(path / "calibration.json"), "it belongs to other weights")
     try:
@@ -160,7 +186,7 @@ def load_model(folder: str | Path, run: Run | None = None) -> Model:
         )
     except NormoscopeError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise DamagedModelError(
             str(path), f"its contents do not fit together ({type(error).__name__}: {error})"
         ) from error
@@ -182,7 +208,7 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
         calibration=Calibration.from_json(calibration["calibration"]),
         scoring=_scoring_from_json(calibration["scoring"]),
         baselines=baselines,
-        parts=parts,
+        parts=parts | ({RECALIBRATE: calibration["normals"]} if calibration["normals"] else {}),
         provenance=content["provenance"],
         run=run,
     )
@@ -210,21 +236,23 @@ def _check_format(path: Path, content: dict[str, Any]) -> None:
         raise DamagedModelError(str(path), "the format number is missing")
     if found > FORMAT:
         raise NewerFormatError(str(path), found, FORMAT, str(content.get("normoscope", "?")))
+    if content.get("seal") != _seal(content):
+        raise DamagedModelError(str(path), CHANGED)
 
 
 def _check_file(path: Path, digest: str) -> None:
     if not path.is_file():
         raise DamagedModelError(str(path), "the file is missing")
     if _sha256(path) != digest:
-        raise DamagedModelError(str(path), "its contents changed since it was written (sha256 differs)")
+        raise DamagedModelError(str(path), CHANGED)
 
 
 def replace_calibration(model: Model, folder: str | Path) -> Path:
     """Write a new calibration in place of the folder's, keep the old one, and return where it is kept."""
     path = Path(folder)
-    number = 1 + max((int(p.stem.partition("-")[2]) for p in path.glob("calibration-*.json")), default=0)
-    kept = path / f"calibration-{number}.json"
-    shutil.copy2(path / "calibration.json", kept)
+    numbers = [p.stem.partition("-")[2] for p in path.glob("calibration-*.json")]
+    kept = path / f"calibration-{1 + max((int(n) for n in numbers if n.isdecimal()), default=0)}.json"
+    write_atomically(kept, (path / "calibration.json").read_text(encoding="utf-8"))
     write_atomically(path / "calibration.json", _calibration_text(model, _sha256(path / "weights.safetensors")))
     write_atomically(path / "README.md", model_card(model))
     return kept

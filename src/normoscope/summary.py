@@ -26,6 +26,8 @@ __all__ = [
     "summarise",
 ]
 
+_NBSP = "\u00a0"
+
 
 class Verdict(Enum):
     """What a figure means for the reader."""
@@ -81,7 +83,7 @@ def _against_chance(auroc: Interval) -> tuple[Verdict, str]:
 def _bounds(interval: Interval) -> str:
     if math.isnan(interval.low):
         return interval.how
-    return f"95 % interval {interval.low:.3f} to {interval.high:.3f}"
+    return f"95{_NBSP}% interval {interval.low:.3f} to {interval.high:.3f}"
 
 
 def _baselines(found: Assessment) -> tuple[Figure, str]:
@@ -173,9 +175,13 @@ def false_alarms(found: Assessment) -> Interval | None:
 
 def percent(rate: float) -> str:
     """Write a rate as people read it."""
-    return "–" if math.isnan(rate) else f"{100 * rate:.3g} %"
+    return "–" if math.isnan(rate) else f"{100 * rate:.3g}{_NBSP}%"
 
 
 def percent_interval(rate: Interval) -> str:
     """Write a rate's 95 % interval, or why there is none."""
-    return rate.how if math.isnan(rate.low) else f"95 % interval {100 * rate.low:.1f} to {100 * rate.high:.1f} %"
+    return (
+        rate.how
+        if math.isnan(rate.low)
+        else f"95{_NBSP}% interval {100 * rate.low:.1f} to {100 * rate.high:.1f}{_NBSP}%"
+    )

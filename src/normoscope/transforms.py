@@ -163,6 +163,11 @@ class Prepared:
     hashes: tuple[str, ...]
     problems: tuple[UnreadableImageError, ...] = ()
 
+    @property
+    def contents(self) -> dict[str, str]:
+        """Sample name to content hash."""
+        return {sample.name: content for sample, content in zip(self.samples, self.hashes, strict=True)}
+
 
 @dataclass(frozen=True)
 class Preprocessor:

@@ -98,6 +98,7 @@ class Collection:
         normal_class: The class whose label is 0, None for data without classes.
         notes: Sentences the user must see (a locally rebuilt file, no patient ids ...).
         titles: What classes are called in words, where the data numbers them.
+        group_regex: How patient ids were read off the names, where they were.
     """
 
     spec: str
@@ -105,6 +106,7 @@ class Collection:
     normal_class: str | None = None
     notes: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
+    group_regex: str | None = None
 
     def __len__(self) -> int:
         return len(self.samples)

@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from .._version import __version__
 from ..errors import NormoscopeError
@@ -18,6 +18,13 @@ __all__ = ["main", "parser"]
 
 EPILOG = """DATA is a path (folder, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance medmnist:pneumoniamnist,
 folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input, 130 interrupted."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as every other error does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"normoscope: error: {message}; see '{self.prog} --help'.\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +41,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # the reader of a pipe went away: not our failure, and nothing more may be written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None or error.strerror is None:
+            raise
+        # a full disk, a missing permission, a folder where a file should be: the machine's word on the user's path
+        print(f"normoscope: error: {error.filename2 or error.filename}: {error.strerror.lower()}.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("normoscope: interrupted", file=sys.stderr)
         return 130
@@ -52,7 +65,7 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Build the parser; `fit METHOD` gets that method's own options, read off its recipe."""
-    top = argparse.ArgumentParser("normoscope", description=_description(), epilog=EPILOG)
+    top: argparse.ArgumentParser = _Parser("normoscope", description=_description(), epilog=EPILOG)
     top.add_argument("--version", action="version", version=f"normoscope {__version__}")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
     data, run, output = _data_options(), _run_options(), _output_options()
@@ -117,6 +130,13 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     return top
 
 
+def _natural(text: str) -> int:
+    """Read a whole number of 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
+    return int(text)
+
+
 def _description() -> str:
     return "Learn what healthy looks like from normal medical images alone; score and localise what deviates."
 
@@ -140,7 +160,7 @@ def _data_options() -> argparse.ArgumentParser:
 def _run_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("run")
-    group.add_argument("--seed", type=int, default=0, help="seed of every random choice (default: %(default)s)")
+    group.add_argument("--seed", type=_natural, default=0, help="seed of every random choice (default: %(default)s)")
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
     group.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto",
                        help="auto: bf16 where the hardware has it")  # fmt: skip
@@ -159,7 +179,7 @@ def _output_options() -> argparse.ArgumentParser:
 def _split_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("split and preprocessing")
-    group.add_argument("--split-seed", type=int, default=0, help="seed of the four parts (default: %(default)s)")
+    group.add_argument("--split-seed", type=_natural, default=0, help="seed of the four parts (default: %(default)s)")
     group.add_argument("--image-size", type=int, default=0, help="side in pixels; 0: automatic")
     group.add_argument("--image-channels", type=int, default=0, choices=[0, 1, 3], help="0: automatic")
     group.add_argument(

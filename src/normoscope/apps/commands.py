@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import re
 import shlex
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ from .. import distributed, methods, sources
 from ..comparison import Assessment, Comparison, Recipe, assess
 from ..comparison import compare as compare_methods
 from ..errors import CheckpointError, NormoscopeError, OptionError, TooFewImagesError
-from ..model import Model, Partition, partition
+from ..model import RECALIBRATE, Model, Partition, partition
 from ..model import fit as fit_model
 from ..persistence import load_model, replace_calibration, save_model, write_atomically
 from ..scoring import Pooling, Residual, Scoring
+from ..splits import PARTS
 from ..transforms import Aspect, Intensity, Prepared, Preprocessing
-from ..types import Collection, Method, Run
+from ..types import Collection, Method, Run, Sample
 from . import allocator
 from .output import emit, note, plain, table
 
@@ -37,37 +40,36 @@ Args = argparse.Namespace
 def _run(args: Args, **more: Any) -> Run:
     """Turn the run options into a Run, and tune this process: threads and allocator are the program's business."""
     allocator.tune()
-    if args.threads:
+    if args.threads is not None:
         if args.threads < 1:
             raise OptionError("--threads", args.threads, "at least 1")
         torch.set_num_threads(args.threads)
-    if args.device.startswith("cuda") and not torch.cuda.is_available():
-        raise OptionError("--device", args.device, "cpu or auto; torch sees no CUDA device here")
-    try:
-        torch.device("cpu" if args.device == "auto" else args.device)
-    except RuntimeError:
-        raise OptionError("--device", args.device, "auto, cpu, cuda or cuda:N") from None
+    _check_device(args.device)
     return Run(args.seed, args.device, args.precision, args.threads, progress=not args.quiet, **more)
 
 
+def _check_device(name: str) -> None:
+    """Refuse before the work a device that is not there."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise OptionError("--device", name, "auto, cpu, cuda or cuda:N")
+    if name.startswith("cuda") and int(name.partition(":")[2] or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count() or "no"
+        raise OptionError("--device", name, f"cpu or auto; torch sees {found} CUDA devices here")
+
+
 def _load(args: Args, *, labelled: bool = True, model: Model | None = None) -> Collection:
-    """Load DATA; a model's own data keeps the normal class it was fitted with."""
+    """Load DATA; a model's own data keeps the normal class and the patients it was fitted with."""
     options: dict[str, str] = {}
     for pair in args.option:
         key, equals, value = pair.partition("=")
         if not equals:
             raise OptionError("--option", pair, "KEY=VALUE")
         options[key] = value
-    normal = args.normal_class
-    if (
-        normal is None
-        and model is not None
-        and model.provenance["data"]["spec"] == sources.full_spec(args.data, options)
-    ):
-        normal = model.provenance["data"]["normal_class"]
-    return sources.load(
-        args.data, normal_class=normal, group_regex=args.group_regex, labelled=labelled, options=options
-    )
+    normal, patients = args.normal_class, args.group_regex
+    if model is not None and model.provenance["data"]["spec"] == sources.full_spec(args.data, options):
+        normal = model.provenance["data"]["normal_class"] if normal is None else normal
+        patients = model.provenance["data"]["group_regex"] if patients is None else patients
+    return sources.load(args.data, normal_class=normal, group_regex=patients, labelled=labelled, options=options)
 
 
 def _preprocessing(args: Args) -> Preprocessing:
@@ -197,7 +199,7 @@ def _calibration_json(model: Model) -> dict[str, Any]:
         "calibrated": c.calibrated,
         "status": c.status,
         "kind": c.kind,
-        "false_alarms": c.alpha,
+        "false_alarms": c.alpha if c.kind == "conformal" else None,
         "unit": c.unit,
         "n": len(c.scores),
         "rule": None if c.rule is None else {"kind": type(c.rule).__name__.lower(), **c.rule.__dict__},
@@ -403,25 +405,33 @@ def calibrate(args: Args) -> int:
     run = _run(args)
     model = load_model(args.model, run)
     collection = _load(args, model=model)
-    if collection.spec == model.provenance["data"]["spec"]:
-        names = model.parts["calibrate"]
-        samples = [s for s in collection.samples if s.name in names]
-    else:
-        samples = [s for s in collection.samples if s.label == 0]
-    if not samples:
-        raise TooFewImagesError("calibrate", 1, 0)
+    own = collection.spec == model.provenance["data"]["spec"]
+    samples = _calibration_samples(model, collection, own)
     prepared = model.prepare(samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
-    if collection.spec != model.provenance["data"]["spec"]:
+    if not own:
         model.check_unseen(prepared, parts=("train", "select"))
     renewed = model.calibrated(
         prepared.images, [s.patient for s in prepared.samples], alpha=args.false_alarms, kind=args.rule, k=args.k,
         scoring=_scoring(args),
     )  # fmt: skip
-    kept = replace_calibration(renewed, args.model)
+    others = {} if own else {RECALIBRATE: prepared.contents}
+    cut = {part: model.parts[part] for part in PARTS}
+    kept = replace_calibration(replace(renewed, parts=cut | others), args.model)
     content = {"old": _calibration_json(model), "new": _calibration_json(renewed), "kept": str(kept)}
     rows = [["old", model.calibration.status], ["new", renewed.calibration.status], ["old kept in", str(kept)]]
     emit("calibrate", content, table(rows), args.json)
     return 0
+
+
+def _calibration_samples(model: Model, collection: Collection, own: bool) -> list[Sample]:
+    """Choose the model's own calibration normals, or of other data the normals outside its official test part."""
+    if own:
+        chosen = [s for s in collection.samples if s.name in model.parts["calibrate"]]
+    else:
+        chosen = [s for s in collection.samples if s.label == 0 and s.split != "test"]
+    if not chosen:
+        raise TooFewImagesError("calibrate", 1, 0)
+    return chosen
 
 
 def report(args: Args) -> int:

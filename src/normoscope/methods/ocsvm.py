@@ -72,8 +72,14 @@ class OCSVM:
 
     def restore(self, state: State) -> _SupportVectors:
         """Rebuild the fitted detector."""
-        parts = (state[key] for key in ("vectors", "coefficients", "offset", "width"))
-        return _SupportVectors(self, *parts, state["image_shape"].tolist())
+        return _SupportVectors(
+            self,
+            state["vectors"],
+            state["coefficients"],
+            state["offset"],
+            state["width"],
+            state["image_shape"].tolist(),
+        )
 
 
 class _SupportVectors:

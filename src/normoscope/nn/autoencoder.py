@@ -61,7 +61,8 @@ class ConvAutoencoder(nn.Module):
 
     def encode(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the latent vectors, float32."""
-        hidden = images.contiguous(memory_format=torch.channels_last)
+        # `contiguous` would leave one-channel images with strides that read as channels-first.
+        hidden = images.to(memory_format=torch.channels_last)
         for convolution in self.down:
             hidden = F.relu(convolution(hidden), inplace=True)
         latent: Tensor = self.to_latent(hidden.flatten(1))
@@ -72,8 +73,7 @@ class ConvAutoencoder(nn.Module):
         hidden = F.relu(self.from_latent(latent), inplace=True).view(-1, *self.grid)
         hidden = hidden.contiguous(memory_format=torch.channels_last)
         for step, layer in enumerate(self.up, start=1):
-            height, width = self.sizes[-1 - step]
-            hidden = layer(hidden)[:, :, :height, :width]
+            hidden = _cropped(layer(hidden), self.sizes[-1 - step])
             if step < len(self.up):
                 hidden = F.relu(hidden, inplace=True)
         return torch.sigmoid(hidden.float())
@@ -81,3 +81,8 @@ class ConvAutoencoder(nn.Module):
     def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the reconstructions."""
         return self.decode(self.encode(images))
+
+
+def _cropped(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Keep the first rows and columns; a crop that keeps all would still cost a copy in the backward pass."""
+    return images if images.shape[2:] == tuple(size) else images[:, :, : size[0], : size[1]]

@@ -153,10 +153,15 @@ def load(
         samples = [
             dataclasses.replace(s, label=None if s.class_name is None else int(s.class_name != chosen)) for s in samples
         ]
+    return Collection(full_spec(spec, options), samples, chosen, notes, _titles(source), group_regex)
+
+
+def _titles(source: Source) -> dict[str, str]:
+    """Map classes to the first of their other names."""
     titles: dict[str, str] = {}
     for alias, target in source.aliases().items():
         titles.setdefault(target, alias)
-    return Collection(full_spec(spec, options), samples, chosen, notes, titles)
+    return titles
 
 
 def _check_names(spec: str, samples: Sequence[Sample]) -> None:
@@ -172,9 +177,8 @@ def _check_names(spec: str, samples: Sequence[Sample]) -> None:
 def _normal_class(spec: str, source: Source, classes: set[str], asked: str | int | None, labelled: bool) -> str | None:
     """Resolve what the user, or else the layout, calls normal."""
     aliases = source.aliases()
-    shown = sorted(
-        f"{c} ({', '.join(a for a, t in aliases.items() if t == c)})" if c in aliases.values() else c for c in classes
-    )
+    titles = _titles(source)
+    shown = [f"{c} ({titles[c]})" if c in titles else c for c in sorted(classes)]
     if asked is not None:
         chosen = aliases.get(str(asked), str(asked))
         if chosen not in classes:

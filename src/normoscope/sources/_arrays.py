@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ def keys(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         cause = "an empty file" if path.stat().st_size == 0 else f"a damaged or truncated file ({error})"
         raise LayoutError(str(path), "an .npz archive", cause, "write or download it again") from None
 
@@ -47,11 +48,20 @@ def read_array(path: Path, key: str) -> Array:
     """
     try:
         if path.suffix == ".npy":
-            return cast("Array", np.load(path, mmap_mode="r", allow_pickle=False))
+            return cast("Array", np.lib.format.open_memmap(path, mode="r"))
         with zipfile.ZipFile(path) as archive, archive.open(key + ".npy") as member:
             return _read_member(member, archive.getinfo(key + ".npy").file_size)
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, MemoryError) as error:
-        cause = "Python objects" if "Object arrays" in str(error) else f"a damaged or truncated array ({error})"
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        KeyError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        cause = "Python objects" if "Python objects" in str(error) else f"a damaged or truncated array ({error})"
         todo = "write plain numeric arrays" if cause == "Python objects" else "write or download it again"
         raise LayoutError(f"{path}, array {key!r}", "numbers", cause, todo) from None
 
@@ -62,7 +72,7 @@ def _read_member(member: IO[bytes], size: int) -> Array:
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read_header(member)
     if dtype.hasobject:
-        raise ValueError("Object arrays are not loaded")
+        raise ValueError("Python objects are not loaded")
     claimed = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if claimed != size - member.tell():
         raise ValueError(f"the header claims {claimed} bytes, the member holds {size - member.tell()}")

@@ -8,6 +8,9 @@ from ._phantom_shapes import Anatomy, Array, Field, Tissue, bump, ellipse, insid
 
 __all__ = ["brain"]
 
+_DENSITY = 1.6
+"""Scale of the tissue, which the tone curve undoes: it sets how faint a lesion is against the brain."""
+
 
 def brain(rng: np.random.Generator) -> Anatomy:
     """Draw one patient's brain."""
@@ -28,7 +31,7 @@ def brain(rng: np.random.Generator) -> Anatomy:
         matter = 0.32 + pale * (core - 0.6 * nuclei(x, y)) + 0.02 * grain(x, y)
         lines = 0.24 * furrows(x, y) * (1 - core) + 0.22 * falx(x, y)
         holes = np.maximum(lines, (matter - 0.08) * water)
-        return Tissue(shell + cavity * matter, -cavity * holes, cavity * (1 - water))
+        return Tissue(_DENSITY * (shell + cavity * matter), -_DENSITY * cavity * holes, cavity * (1 - water))
 
     return paint
 

@@ -40,10 +40,11 @@ def expose(
     blur = rng.uniform(0.45, 0.55) * size / 64
     seen = ndimage.gaussian_filter(attenuation, blur, mode="nearest") + rng.normal(0, 0.01) * grid(size)[0]
     tone = np.interp(seen, *_tone_curve(healthy, greys))
-    image = 0.45 + brighter + rng.normal(0, 0.01) + flatter * rng.normal(1, 0.011) * (tone - 0.45)
+    image = 0.45 + brighter + rng.normal(0, 0.008) + flatter * rng.normal(1, 0.011) * (tone - 0.45)
     noise = ndimage.gaussian_filter(rng.standard_normal((size, size)), 0.5, mode="wrap")
     image = image + grainier * rng.uniform(0.0215, 0.0225) * np.clip(image, 0, None) * noise
-    return np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 SHARES = (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 0.97)

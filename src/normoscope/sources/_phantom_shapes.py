@@ -1,7 +1,7 @@
 """Soft shapes the phantom is drawn with: functions of the plane, so one body can be drawn in any pose and size.
 
-Coordinates run from -1 to 1, x to the right and y down; values are float64, because a last-bit difference between
-processors must not reach the eighth bit of a pixel.
+Coordinates run from -1 to 1, x to the right and y down. Edges and lines are polynomials and values float64: a
+last-bit difference between processors hardly ever reaches the eighth bit of a pixel.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage, special
+from scipy import ndimage
 
 __all__ = [
     "Anatomy",
     "Array",
     "Field",
     "Tissue",
+    "View",
     "bump",
     "ellipse",
     "grid",
@@ -43,9 +44,23 @@ class Tissue(NamedTuple):
     structures: Array
     organ: Array
 
+    @property
+    def attenuation(self) -> Array:
+        """What the scanner measures."""
+        return self.soft + self.structures
+
 
 Anatomy = Callable[[Array, Array], Tissue]
 """One patient: the tissue at every point of the plane."""
+
+
+class View(NamedTuple):
+    """One patient as the scanner sees it: the points of the body under each pixel, and the tissue there."""
+
+    body: Anatomy
+    x: Array
+    y: Array
+    tissue: Tissue
 
 
 def grid(size: int) -> tuple[Array, Array]:
@@ -56,13 +71,15 @@ def grid(size: int) -> tuple[Array, Array]:
 
 
 def inside(distance: Array, softness: float) -> Array:
-    """Turn a signed distance, positive inside, into a soft membership in [0, 1]."""
-    return np.asarray(special.expit(distance / softness))
+    """Turn a signed distance, positive inside, into a soft membership that runs from 0 to 1 over 6 x softness."""
+    t = np.clip(distance / (6 * softness) + 0.5, 0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def bump(distance: Array, width: float | Array) -> Array:
-    """Return exp(-(distance / width)²): a soft line where the distance is zero."""
-    return np.asarray(np.exp(-np.square(distance / width)))
+    """Return a soft line where the distance is zero: close to exp(-(distance / width)²), but 0 beyond 2 widths."""
+    t = np.clip(1 - np.square(distance / (2 * width)), 0, None)
+    return np.square(np.square(t))
 
 
 def rotated(x: Array, y: Array, angle: float) -> tuple[Array, Array]:

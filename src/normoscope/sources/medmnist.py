@@ -11,10 +11,10 @@ Reference: Yang et al., MedMNIST v2, Scientific Data 10, 41, 2023; files: Zenodo
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shutil
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -219,25 +219,22 @@ class MedMNIST:
 
 
 def _download(url: str, folder: Path, md5: str, looked: Sequence[Path]) -> Path:
-    """Fetch to a temporary name, check the md5, then rename."""
+    """Fetch into a temporary folder, check the md5, then move the file to its place."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (
-            urllib.request.urlopen(url, timeout=30) as answer,
-            tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as part,
-        ):
-            shutil.copyfileobj(answer, part)
-    except (urllib.error.URLError, OSError) as error:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".download.") as temporary:
+            part = Path(temporary, Path(url).name)
+            with urllib.request.urlopen(url, timeout=30) as answer, part.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+            found = _md5(part)
+            if found != md5:
+                raise LayoutError(url, f"a file with md5 {md5}", f"md5 {found}", "download it again")
+            return part.replace(folder / part.name)
+    except (OSError, ValueError, http.client.HTTPException) as error:
         places = " and ".join(str(folder) for folder in looked)
         raise DataNotFoundError(
             Path(url).name, places, f"and {url} could not be downloaded ({error}); put the file there by hand"
         ) from None
-    temporary = Path(part.name)
-    found = _md5(temporary)
-    if found != md5:
-        temporary.unlink()
-        raise LayoutError(url, f"a file with md5 {md5}", f"md5 {found}", "download it again")
-    return temporary.rename(folder / Path(url).name)
 
 
 def _md5(path: Path) -> str:

@@ -71,7 +71,7 @@ class NPZ:
         patients = self._optional(found, prefix, self.patients, ("patients", "patient_id"), len(images))
         masks = self._optional(found, prefix, self.masks, ("masks",), len(images))
         folder = "" if split is None else f"{split}/"
-        if masks is not None and masks.shape[:3] != images.shape[:3]:
+        if masks is not None and masks.shape != images.shape[:3]:
             raise LayoutError(self.path, f"masks of shape {images.shape[:3]}", str(masks.shape))
         return samples_of(
             images,
@@ -100,9 +100,9 @@ class NPZ:
         if candidates[0] not in found:
             raise LayoutError(self.path, f"an array {candidates[0]!r}", ", ".join(found))
         array = read_array(Path(self.path), candidates[0])
-        if array.ndim == 2 and array.shape[1] == 1:
-            array = array[:, 0]
-        if len(array) != n or (array.ndim != 1 and "masks" not in usual):
+        if array.ndim in (2, 4) and array.shape[-1] == 1:
+            array = array[..., 0]
+        if array.shape[:1] != (n,) or (array.ndim != 1 and "masks" not in usual):
             raise LayoutError(f"{self.path}, {candidates[0]}", f"one value for each of {n} images", str(array.shape))
         return array
 
@@ -111,4 +111,6 @@ def _texts(array: npt.NDArray[Any]) -> list[str]:
     """Return values as texts; whole floats lose their .0."""
     if array.dtype.kind == "f" and (array == np.round(array)).all():
         array = array.astype(np.int64)
-    return [value.decode() if isinstance(value, bytes) else str(value) for value in array.tolist()]
+    return [
+        value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value) for value in array.tolist()
+    ]

@@ -28,10 +28,9 @@ from ._phantom_brain import brain
 from ._phantom_chest import chest
 from ._phantom_lesions import KINDS, Mask
 from ._phantom_scanner import expose, pose
-from ._phantom_shapes import Anatomy, Array
+from ._phantom_shapes import Anatomy, Array, View
 
 __all__ = ["Phantom"]
-
 
 
 class _Subject(NamedTuple):
@@ -43,7 +42,7 @@ class _Subject(NamedTuple):
 
 _SUBJECTS = {
     "chest": _Subject(chest, (0.22, 0.30, 0.41, 0.51, 0.57, 0.63, 0.75)),
-    "brain": _Subject(brain, (0.22, 0.36, 0.42, 0.46, 0.50, 0.56, 0.80)),
+    "brain": _Subject(brain, (0.20, 0.30, 0.38, 0.45, 0.51, 0.57, 0.64)),
 }
 _SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -155,25 +154,26 @@ def _sample(case: _Case) -> Sample:
 
 def _pixels(case: _Case) -> Pixels:
     """Draw the image, (size, size) uint8."""
-    body, camera = _body(case), case.generator(2, case.number)
-    x, y = pose(camera, case.size)
-    tissue = body(x, y)
-    healthy = tissue.soft + tissue.structures
-    seen = _lesion(case, body, x, y)[0] if case.abnormal else healthy
+    view, camera = _view(case)
+    healthy = view.tissue.attenuation
+    seen = _lesion(case, view)[0] if case.abnormal else healthy
     return expose(camera, seen, healthy, _SUBJECTS[case.anatomy].greys, case.site)
 
 
 def _mask(case: _Case) -> Mask:
     """Draw the lesion's mask, (size, size) bool, empty for normals."""
-    x, y = pose(case.generator(2, case.number), case.size)
-    return _lesion(case, _body(case), x, y)[1] if case.abnormal else np.zeros(x.shape, dtype=np.bool_)
+    if not case.abnormal:
+        return np.zeros((case.size, case.size), dtype=np.bool_)
+    return _lesion(case, _view(case)[0])[1]
 
 
-def _body(case: _Case) -> Anatomy:
-    """Draw the patient."""
-    return _SUBJECTS[case.anatomy].draw(case.generator(0, case.patient))
+def _view(case: _Case) -> tuple[View, np.random.Generator]:
+    """Draw the patient without a lesion, in the image's pose; the generator goes on to the exposure."""
+    body, camera = _SUBJECTS[case.anatomy].draw(case.generator(0, case.patient)), case.generator(2, case.number)
+    x, y = pose(camera, case.size)
+    return View(body, x, y, body(x, y)), camera
 
 
-def _lesion(case: _Case, body: Anatomy, x: Array, y: Array) -> tuple[Array, Mask]:
-    """Draw the patient with the lesion, and its mask."""
-    return KINDS[case.kind](case.generator(1, case.patient), body, x, y)
+def _lesion(case: _Case, view: View) -> tuple[Array, Mask]:
+    """Redraw the view with the patient's lesion, and draw the mask."""
+    return KINDS[case.kind](case.generator(1, case.patient), view)

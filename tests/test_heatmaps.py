@@ -1,0 +1,147 @@
+"""Heatmaps: one absolute scale, blank normals, and files that stay in their folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from normoscope import methods, sources
+from normoscope.errors import OptionError
+from normoscope.heatmaps import FLOOR, colour, file_names, greyscale, overlay, write_maps
+from normoscope.model import Model, Partition, fit, partition
+from normoscope.transforms import Prepared
+
+GREY = np.full((1, 4, 4), 0.4, np.float32)
+
+
+@pytest.fixture(scope="module")
+def data() -> Partition:
+    options = {"size": "28", "train": "40", "validation": "30", "test": "12"}
+    return partition(sources.load("phantom", options=options))
+
+
+@pytest.fixture(scope="module")
+def pca(data: Partition) -> Model:
+    return fit("pca", methods.build("pca", overrides={"latent_dim": 8}), data)
+
+
+def prepared(model: Model, data: Partition, names: list[str] | None = None) -> Prepared:
+    """The test images, renamed where names are given."""
+    samples = list(data.samples["test"])
+    if names is not None:
+        samples = [dataclasses.replace(s, name=name) for s, name in zip(samples, names, strict=False)]
+    return model.prepare(samples)
+
+
+def test_below_the_floor_the_image_shows_unchanged() -> None:
+    quiet = overlay(GREY, np.full((4, 4), FLOOR * 2.0), scale=2.0)
+    assert np.array_equal(quiet, greyscale(GREY))
+
+
+def test_the_same_pixel_score_has_the_same_colour_whatever_else_is_in_the_image() -> None:
+    lonely, crowded = np.zeros((4, 4)), np.full((4, 4), 30.0)
+    lonely[1, 2] = crowded[1, 2] = 1.7
+    a, b = overlay(GREY, lonely, 2.0), overlay(GREY, crowded, 2.0)
+    assert np.array_equal(a[1, 2], b[1, 2])
+    assert not np.array_equal(a[0, 0], b[0, 0])
+
+
+def test_colours_grow_brighter_up_to_the_scale_and_stay_there() -> None:
+    shares = np.array([[0.6, 0.7, 0.8, 0.9, 1.0, 1.5, 40.0]])
+    luminance = overlay(np.zeros((1, 1, 7), np.float32), shares, 1.0)[0] @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(luminance[:5]) > 0).all()
+    assert luminance[4] == luminance[5] == luminance[6]
+
+
+def test_the_image_still_shows_through_the_brightest_colour() -> None:
+    _, opacity = colour(np.array([0.0, FLOOR, 0.75, 1.0, 9.0]))
+    np.testing.assert_allclose(opacity, [0, 0, 0.425, 0.85, 0.85])
+
+
+def test_colour_images_keep_their_colours() -> None:
+    image = np.stack([np.full((2, 2), v, np.float32) for v in (1.0, 0.5, 0.0)])
+    assert overlay(image, np.zeros((2, 2)), 1.0)[0, 0].tolist() == [255, 128, 0]
+
+
+def test_a_scale_of_nothing_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"scale: expected a pixel score above 0, got 0\.0"):
+        overlay(GREY, np.zeros((4, 4)), 0.0)
+
+
+def test_normals_stay_blank_and_one_in_twenty_reaches_the_scale(pca: Model, data: Partition) -> None:
+    scale = pca.calibration.map_scale
+    assert scale is not None
+    peaks = np.array([m.max() for m in pca.maps(data.images["calibrate"])])
+    assert np.mean(peaks >= scale) <= 0.07
+    drawn = [np.mean(m > FLOOR * scale) for m in pca.maps(data.images["calibrate"])]
+    assert np.median(drawn) < 0.02
+
+
+def test_every_image_gets_its_raw_map_and_heatmap(pca: Model, data: Partition, tmp_path: Path) -> None:
+    images = prepared(pca, data)
+    write_maps(pca, images, tmp_path / "deep" / "maps")
+    rows = list(csv.DictReader((tmp_path / "deep" / "maps" / "maps.csv").open()))
+    assert [row["image_path"] for row in rows] == [s.name for s in images.samples]
+    for i, (row, expected) in enumerate(zip(rows, pca.maps(images.images), strict=True)):
+        stored = np.load(tmp_path / "deep" / "maps" / row["anomaly_map"], allow_pickle=False)
+        assert stored.dtype == np.float32
+        np.testing.assert_array_equal(stored, expected)
+        scale = pca.calibration.map_scale
+        assert scale is not None
+        shown = np.asarray(Image.open(tmp_path / "deep" / "maps" / row["heatmap"]))
+        np.testing.assert_array_equal(shown, overlay(images.images.batch([i])[0].numpy(), expected, scale))
+
+
+def test_no_name_can_leave_the_folder(pca: Model, data: Partition, tmp_path: Path) -> None:
+    names = ["../../evil", "/etc/passwd", "C:\\scan.png", "a/b.png", "a_b.png", "A_B", "..", "\x00\n", "ü" * 300]
+    target = tmp_path / "here" / "maps"
+    write_maps(pca, prepared(pca, data, names), target)
+    written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert all(path.parent == Path("here/maps") for path in written)
+    assert len(written) == 2 * len(names) + 1
+
+
+def test_file_names_are_plain_distinct_and_not_too_long() -> None:
+    names = file_names(["a/b.png", "a_b.jpg", "A-B", "a_B", "scan v1.2", "x" * 500, "", ".hidden", "a_b-2"])
+    assert names == ["a_b", "a_b-2", "A-B", "a_B-3", "scan_v1.2", "x" * 120, "image", "hidden", "a_b-2-2"]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+def test_a_method_that_cannot_localise_writes_nothing(data: Partition, tmp_path: Path) -> None:
+    knn = fit("knn", methods.build("knn"), data)
+    with pytest.raises(OptionError, match="a method that localises"):
+        write_maps(knn, prepared(knn, data), tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_without_calibration_normals_there_are_raw_maps_alone(pca: Model, data: Partition, tmp_path: Path) -> None:
+    bare = dataclasses.replace(pca, calibration=dataclasses.replace(pca.calibration, map_scale=None))
+    write_maps(bare, prepared(bare, data), tmp_path)
+    assert not list(tmp_path.glob("*.png"))
+    assert len(list(tmp_path.glob("*.npy"))) == 12
+    assert {row["heatmap"] for row in csv.DictReader((tmp_path / "maps.csv").open())} == {""}
+
+
+def test_an_interrupted_run_leaves_no_list_and_no_half_written_file(
+    pca: Model, data: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = prepared(pca, data)
+    write_maps(pca, images, tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*.npy")}
+    (tmp_path / "mine.txt").write_text("kept")
+
+    def full_disk(*paths: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_maps(pca, images, tmp_path)
+    assert not (tmp_path / "maps.csv").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert all(path.read_bytes() == content for path, content in before.items())
+    assert (tmp_path / "mine.txt").read_text() == "kept"
