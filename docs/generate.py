@@ -1,10 +1,12 @@
-"""Write docs/reference from the code's own docstrings and parser: `make docs`."""
+"""Write docs/reference from docstrings and parser, and the README's tables from results: `make docs`."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,8 @@ from typing import Any
 from normoscope import methods, registry, sources
 from normoscope.apps.cli import parser
 
-REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
 
 
 def methods_page() -> str:
@@ -71,20 +74,67 @@ def cli_page() -> str:
     return "\n".join(parts)
 
 
+def results_table(files: list[str]) -> str:
+    """One AUROC column per stored comparison, with its interval; and the commands that made them."""
+    stored = [json.loads((ROOT / file).read_text(encoding="utf-8")) for file in files]
+    names = [_column(content) for content in stored]
+    labels = {label for content in stored for label in map(_unmarked, content["rows"])}
+    order = [label for label in map(_unmarked, stored[0]["rows"]) if label in labels]
+    lines = ["| AUROC [95 % interval] | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
+    lines += [
+        f"| {label} | " + " | ".join(_cell(content["rows"], label) for content in stored) + " |" for label in order
+    ]
+    commands = "\n".join(content["provenance"]["command"] for content in stored)
+    return "\n".join(lines) + f"\n\nMade by\n\n```sh\n{commands}\n```"
+
+
+def _column(content: dict[str, Any]) -> str:
+    row = next(iter(content["rows"].values()))
+    name = Path(content["data"].partition(":")[2] or content["data"]).stem
+    counts = f"{row['n_normal']} normal, {row['n_abnormal']} abnormal"
+    return f"{name}<br>{counts}<br>preset {content['preset']}, {content['seeds']} seed(s)"
+
+
+def _unmarked(label: str) -> str:
+    return label.removesuffix(" (oracle)")
+
+
+def _cell(rows: dict[str, Any], label: str) -> str:
+    oracle = f"{label} (oracle)" in rows
+    auroc = (rows.get(label) or rows[f"{label} (oracle)"])["auroc"]
+    text = f"{auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]"
+    return f"*{text} oracle*" if oracle else text
+
+
+def with_tables(text: str) -> str:
+    """Fill in what stands between `<!-- table: FILES -->` and `<!-- end -->`."""
+
+    def filled(match: re.Match[str]) -> str:
+        return f"{match[1]}\n{results_table(match[2].split())}\n{match[3]}"
+
+    return re.sub(r"(<!-- table: (.+?) -->)\n.*?(<!-- end -->)", filled, text, flags=re.DOTALL)
+
+
 PAGES = {"methods.md": methods_page, "sources.md": sources_page, "metrics.md": metrics_page, "cli.md": cli_page}
 
 
 def main() -> int:
     """Write all pages; with --check only say whether they are up to date."""
-    stale = []
+    stale: list[tuple[Path, str]] = []
     for name, page in PAGES.items():
         path, text = REFERENCE / name, page()
         if not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                REFERENCE.mkdir(exist_ok=True)
-                path.write_text(text, encoding="utf-8")
-    print(f"docs/reference: {len(PAGES)} pages, changed: {', '.join(stale) or 'none'}")
+            stale.append((path, text))
+    readme = ROOT / "README.md"
+    if (text := with_tables(readme.read_text(encoding="utf-8"))) != readme.read_text(encoding="utf-8"):
+        stale.append((readme, text))
+    if "--check" not in sys.argv:
+        REFERENCE.mkdir(exist_ok=True)
+        for path, text in stale:
+            path.write_text(text, encoding="utf-8")
+    print(
+        f"{len(PAGES)} reference pages and the README's tables; changed: {', '.join(p.name for p, _ in stale) or 'none'}"
+    )
     return int("--check" in sys.argv and bool(stale))
 
 

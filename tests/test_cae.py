@@ -79,6 +79,8 @@ def test_bf16_scores_are_those_of_float32_within_rounding(fitted) -> None:
 def test_weights_of_another_recipe_are_refused(fitted) -> None:
     with pytest.raises(DamagedModelError, match=r"weights: they do not fit the recipe \(.*to_latent"):
         replace(SMALL, latent_dim=9).restore(fitted.state())
+    with pytest.raises(DamagedModelError, match="weights: the image shape is missing"):
+        SMALL.restore({"network.to_latent.bias": torch.zeros(8)})
 
 
 def test_a_network_that_shows_every_image_the_same_is_reported() -> None:

@@ -34,7 +34,7 @@ def fit_and_score(recipe: Method, folder: Path | None, scores: Path) -> None:
 
 def started(recipe: Method, folder: Path | None, scores: Path) -> multiprocessing.process.BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["normoscope.methods.cae", "normoscope.methods.conocc"])
+    context.set_forkserver_preload(["normoscope.methods.conocc", "torch._dynamo"])
     process = context.Process(target=fit_and_score, args=(recipe, folder, scores))
     process.start()
     return process

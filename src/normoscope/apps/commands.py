@@ -108,7 +108,8 @@ def inspect(args: Args) -> int:
 
 def fit(args: Args) -> int:
     """Fit a detector and write the model folder."""
-    target, checkpoint = Path(args.out), Path(args.out + ".checkpoint")
+    target = Path(args.out)
+    checkpoint = Path(f"{target}.checkpoint")  # of the path, not of the text: that may end in a slash
     _check_targets(args, target, checkpoint)
     _recipe_of(args)
     if args.devices == 1:

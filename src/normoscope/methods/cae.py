@@ -13,14 +13,14 @@ at test results (an oracle's choice). The score is the mean over pixels, the pap
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from ..nn.autoencoder import ConvAutoencoder, check_widths
-from ..nn.detector import AutoencoderDetector
+from ..nn.detector import AutoencoderDetector, image_shape
 from ..training import History, Phase, Schedule, train
 from ..types import Images, Run, State
 
@@ -81,7 +81,7 @@ class CAE:
 
     def restore(self, state: State) -> AutoencoderDetector:
         """Rebuild the fitted detector."""
-        return AutoencoderDetector.restored(self, self._network(state["image_shape"].tolist()), state)
+        return AutoencoderDetector.restored(self, self._network(image_shape(state)), state)
 
-    def _network(self, image_shape: tuple[int, ...] | list[int]) -> ConvAutoencoder:
+    def _network(self, image_shape: Sequence[int]) -> ConvAutoencoder:
         return ConvAutoencoder(image_shape, self.channels, self.latent_dim)

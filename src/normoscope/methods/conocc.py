@@ -31,7 +31,7 @@ from torch import Tensor
 from ..errors import OptionError
 from ..images import batches
 from ..nn.autoencoder import ConvAutoencoder, check_widths
-from ..nn.detector import AutoencoderDetector
+from ..nn.detector import AutoencoderDetector, image_shape
 from ..nn.inference import chunk_size, in_chunks
 from ..training import Epoch, History, Phase, Schedule, train
 from ..types import Images, Run, State
@@ -170,7 +170,7 @@ class ConOCC:
 
     def restore(self, state: State) -> _CentredDetector:
         """Rebuild the fitted detector."""
-        return _CentredDetector.restored(self, self._network(state["image_shape"].tolist()), state)
+        return _CentredDetector.restored(self, self._network(image_shape(state)), state)
 
     def descriptive(self, reconstruction: Tensor, images: Tensor) -> Float[Tensor, " n"]:
         """Return L_AE of each image (eq. 2)."""

@@ -17,10 +17,21 @@ from .autoencoder import ConvAutoencoder
 from .collapse import collapse_warnings
 from .inference import in_chunks
 
-__all__ = ["AutoencoderDetector"]
+__all__ = ["AutoencoderDetector", "image_shape"]
 
 _NETWORK = "network."
 _LOOKED_AT = 256
+
+
+def image_shape(state: State) -> list[int]:
+    """Return (c, h, w) of the images a saved detector was fitted on.
+
+    Raises:
+        DamagedModelError: The state does not say.
+    """
+    if "image_shape" not in state or state["image_shape"].shape != (3,):
+        raise DamagedModelError("weights", "the image shape is missing")
+    return [int(side) for side in state["image_shape"]]
 
 
 class AutoencoderDetector:
@@ -63,7 +74,7 @@ class AutoencoderDetector:
         except RuntimeError as error:
             cause = " ".join(str(error).split())
             raise DamagedModelError("weights", f"they do not fit the recipe ({cause})") from None
-        dtype = torch.bfloat16 if bool(state["bf16"]) else torch.float32
+        dtype = torch.bfloat16 if bool(state.get("bf16", False)) else torch.float32
         return cls(method, network, torch.device("cpu"), dtype)
 
     def to(self, run: Run) -> Self:

@@ -17,7 +17,7 @@ def pose(rng: np.random.Generator, size: int) -> tuple[Array, Array]:
     """Return where in the body each pixel looks: a small turn, shift and zoom of the grid."""
     x, y = grid(size)
     x, y = rotated(x, y, rng.normal(0, 0.03))
-    zoom = rng.uniform(0.97, 1.03)
+    zoom = rng.uniform(0.95, 1.0)
     return zoom * x + rng.normal(0, 0.02), zoom * y + rng.normal(0, 0.02)
 
 
