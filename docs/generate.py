@@ -132,9 +132,8 @@ def main() -> int:
         REFERENCE.mkdir(exist_ok=True)
         for path, text in stale:
             path.write_text(text, encoding="utf-8")
-    print(
-        f"{len(PAGES)} reference pages and the README's tables; changed: {', '.join(p.name for p, _ in stale) or 'none'}"
-    )
+    names = ", ".join(path.name for path, _ in stale)
+    print(f"{len(PAGES)} reference pages and the README's tables; changed: {names or 'none'}")
     return int("--check" in sys.argv and bool(stale))
 
 

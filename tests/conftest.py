@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from normoscope.images import PixelStore, as_images
+from normoscope.model import Partition, partition
+from normoscope.sources import load
 from toys import draw_blobs
 
 torch.set_num_threads(1)
@@ -49,3 +51,10 @@ def unseen_normals() -> Tensor:
 def anomalies() -> Tensor:
     """Thirty toy images with the bright square."""
     return draw_blobs(30, seed=3, bright=True)
+
+
+@pytest.fixture(scope="session")
+def small_phantom() -> Partition:
+    """A 28-pixel phantom of 60 training, 40 validation and 40 test images, cut and preprocessed."""
+    options = {"size": "28", "train": "60", "validation": "40", "test": "40"}
+    return partition(load("phantom", options=options))

@@ -35,7 +35,7 @@ def chest(rng: np.random.Generator) -> Anatomy:
 
 def _body(rng: np.random.Generator) -> Field:
     """Shoulders and flanks: the half-width grows from the neck to the trunk."""
-    trunk, neck, shoulder = rng.uniform(0.98, 1.04), rng.uniform(0.31, 0.35), rng.uniform(-1.0, -0.94)
+    trunk, neck, shoulder = rng.uniform(1.0, 1.04), rng.uniform(0.32, 0.35), rng.uniform(-1.0, -0.94)
     slope, centre = rng.uniform(0.07, 0.12), rng.uniform(-0.03, 0.03)
 
     def field(x: Array, y: Array) -> Array:
