@@ -137,6 +137,17 @@ def _natural(text: str) -> int:
     return int(text)
 
 
+def _rate(text: str) -> float:
+    """Read a rate between 0 and 1."""
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = -1.0
+    if not 0 < rate < 1:
+        raise argparse.ArgumentTypeError(f"expected a rate between 0 and 1, for instance 0.05, got {text!r}")
+    return rate
+
+
 def _description() -> str:
     return "Learn what healthy looks like from normal medical images alone; score and localise what deviates."
 
@@ -207,7 +218,7 @@ def _model_and_data(command: argparse.ArgumentParser) -> None:
 
 
 def _false_alarms(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--false-alarms", type=float, default=0.05, metavar="RATE",
+    command.add_argument("--false-alarms", type=_rate, default=0.05, metavar="RATE",
                          help="wished false-alarm rate on normals (default: %(default)s)")  # fmt: skip
 
 

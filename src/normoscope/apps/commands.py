@@ -45,7 +45,12 @@ def _run(args: Args, **more: Any) -> Run:
             raise OptionError("--threads", args.threads, "at least 1")
         torch.set_num_threads(args.threads)
     _check_device(args.device)
-    return Run(args.seed, args.device, args.precision, args.threads, progress=not args.quiet, **more)
+    return Run(args.seed, args.device, args.precision, args.threads, progress=_progress(args), **more)
+
+
+def _progress(args: Args) -> bool:
+    """Whether to draw bars: for a person at a terminal, never into a log."""
+    return not args.quiet and sys.stderr.isatty()
 
 
 def _check_device(name: str) -> None:
@@ -89,7 +94,7 @@ def _partition(args: Args) -> Partition:
         preprocessing=_preprocessing(args),
         split_seed=args.split_seed,
         skip_unreadable=args.skip_unreadable,
-        progress=not args.quiet,
+        progress=_progress(args),
     )
 
 
@@ -101,7 +106,7 @@ def inspect(args: Args) -> int:
     """Look at data before anything is fitted: classes, splits, sizes, what cannot be read, copies."""
     from ..inspection import inspect as look
 
-    found = look(_load(args, labelled=False), progress=not args.quiet)
+    found = look(_load(args, labelled=False), progress=_progress(args))
     emit("inspect", found.to_json(), found.table(), args.json)
     return 0 if not found.problems or args.skip_unreadable else 2
 
