@@ -188,3 +188,17 @@ def test_on_real_normals_false_alarms_keep_their_rate_and_the_official_test_need
     # PneumoniaMNIST's test normals are not exchangeable with its training normals, and the rate there shows it
     print(f"false alarms: held-out {np.mean(held_out):.3f}, official test {np.mean(official):.3f}, wished {alpha}")
     assert np.mean(official) > np.mean(held_out)
+
+
+def test_mean_and_sd_rules_are_of_images_also_where_patients_are_known() -> None:
+    rng = np.random.default_rng(0)
+    scores, patients = rng.normal(size=4000), [str(i // 4) for i in range(4000)]
+    fitted = Calibration.fit(scores, patients, kind="two-sided")
+    assert fitted.unit == "patient"
+    assert fitted.rule == mean_sd_rule(scores, 2.0, two_sided=True)
+    assert fitted.rule(rng.normal(size=100_000)).mean() == pytest.approx(0.046, abs=0.01)
+    assert Calibration.fit(np.ones(1), ["a"], kind="upper").status == "not calibrated: 2 normals needed, 1 given"
+
+
+def test_a_rate_next_to_1_allows_no_more_than_all_normals() -> None:
+    assert conformal_rule(np.arange(20.0), 1 - 1e-11) == Above(0.0)

@@ -313,6 +313,65 @@ def test_patients_named_at_fit_are_remembered(
     assert answered("calibrate", tmp_path / "m", scans, "--false-alarms", "0.5")["new"]["unit"] == "patient"
 
 
+def test_patients_the_parts_were_not_cut_by_may_not_calibrate(
+    scans: Path, answered: Callable[..., dict[str, Any]], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    answered("fit", "knn", scans, "--out", tmp_path / "m", "--false-alarms", "0.5")
+    sentence = refused("calibrate", tmp_path / "m", scans, "--group-regex", r"normal/\d", "--quiet")
+    assert sentence.startswith("--group-regex: expected none as when the model's parts were cut, got ")
+
+
+def test_a_training_image_under_a_calibration_images_name_may_not_calibrate(
+    scans: Path, answered: Callable[..., dict[str, Any]], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    answered("fit", "knn", scans, "--out", tmp_path / "m")
+    parts = json.loads((tmp_path / "m" / "parts.json").read_text())
+    train, calibrate = min(parts["train"]), min(parts["calibrate"])
+    (scans / calibrate).write_bytes((scans / train).read_bytes())
+    sentence = refused("calibrate", tmp_path / "m", scans, "--rule", "upper", "--quiet")
+    assert (
+        f"expected the calibrate images set aside when the model was fitted, got 1 that changed since (first {calibrate}"
+        in sentence
+    )
+
+
+def test_test_images_that_are_gone_are_counted(
+    scans: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    answered("fit", "knn", scans, "--out", tmp_path / "m")
+    for i in range(4):
+        (scans / "abnormal" / f"{i:02d}.png").unlink()
+    found = answered("evaluate", tmp_path / "m", scans)
+    assert found["part"] == "the model's own test part, of which 4 of 12 images are gone"
+
+
+def test_compare_tells_what_fitting_warned_of(answered: Callable[..., dict[str, Any]]) -> None:
+    found = answered("compare", "cae:epochs=1,learning_rate=0.9", "--data", *PHANTOM)
+    assert any(
+        note.startswith("cae:epochs=1,learning_rate=0.9, seed 0: The network has coll") for note in found["notes"]
+    )
+
+
+def test_compare_takes_no_unlabelled_test_image_for_a_normal_one(tmp_path: Path, refused: Callable[..., str]) -> None:
+    rng = np.random.default_rng(0)
+    images = {f"{split}_images": rng.integers(0, 255, (40, 28, 28), np.uint8) for split in ("train", "test")}
+    np.savez(tmp_path / "half.npz", **images, train_labels=np.zeros(40, int))
+    sentence = refused("compare", "knn", "--data", tmp_path / "half.npz", "--normal-class", "0", "--quiet")
+    assert sentence == "test: 1 images needed, 0 given; give labelled images."
+
+
+def test_official_parts_that_share_patients_are_told(
+    tmp_path: Path, scans: Path, answered: Callable[..., dict[str, Any]]
+) -> None:
+    rows = [f"scans/normal/{i:02d}.png,normal,p{i % 20},{'train' if i < 20 else 'val'}" for i in range(30)]
+    rows += [f"scans/abnormal/{i:02d}.png,abnormal,a{i},test" for i in range(6)]
+    table = tmp_path / "table.csv"
+    table.write_text("\n".join(["path,label,patient_id,split", *rows]))
+    found = answered("fit", "knn", table, "--normal-class", "normal", "--out", tmp_path / "m")
+    note = "the official parts share 10 patients: figures and false-alarm rates are too good for new patients"
+    assert note in found["notes"]
+
+
 def test_reconstructions_are_rescored_at_fit_and_at_calibration(
     answered: Callable[..., dict[str, Any]], refused: Callable[..., str], own_model: Path, tmp_path: Path
 ) -> None:

@@ -52,3 +52,11 @@ def test_too_few_images_and_no_components_are_refused() -> None:
         PCA().fit(as_images(draw_blobs(1, seed=0)), Run())
     with pytest.raises(OptionError, match="pca --latent-dim: expected at least 1, got 0"):
         PCA(latent_dim=0)
+
+
+def test_an_image_scores_alone_as_it_does_among_others() -> None:
+    detector = PCA(latent_dim=5).fit(as_images(draw_blobs(60, seed=0)), Run())
+    images = draw_blobs(60, seed=1)
+    together = detector.anomaly_score(images)
+    assert torch.equal(torch.cat([detector.anomaly_score(image[None]) for image in images]), together)
+    assert torch.equal(torch.cat([detector.anomaly_score(some) for some in images.split(7)]), together)

@@ -275,6 +275,25 @@ def test_false_alarms_are_counted_per_patient_where_the_promise_is(pca: Assessme
     assert alarms.how == f"exact binomial over {len(set(normals))} patients"
 
 
+def test_a_patient_flagged_by_a_low_image_alone_is_a_false_alarm_too(pca: Assessment) -> None:
+    rows = np.flatnonzero(pca.labels == 0)
+    patients = [pca.prepared.samples[row].patient for row in rows]
+    twice = next(p for p in patients if patients.count(p) == 2)
+    lowest = min((row for row, p in zip(rows, patients, strict=True) if p == twice), key=lambda row: pca.scores[row])
+    flags = np.arange(len(pca.scores)) == lowest
+    alarms = false_alarms(dataclasses.replace(pca, flags=flags))
+    assert alarms is not None
+    assert alarms.value == pytest.approx(1 / len(set(patients)))
+
+
+def test_a_rate_per_image_is_not_held_against_a_promise_per_patient(pca: Assessment) -> None:
+    samples = tuple(dataclasses.replace(sample, patient=None) for sample in pca.prepared.samples)
+    nameless = dataclasses.replace(pca, prepared=dataclasses.replace(pca.prepared, samples=samples))
+    assert "wished" in _plain(pca)
+    assert "wished" not in _plain(nameless)
+    assert "per image" in summarise(nameless).figures[-1].detail
+
+
 def test_scores_no_better_than_chance_are_called_that(pca: Assessment) -> None:
     noise = dataclasses.replace(pca, evaluation=evaluate(pca.labels, np.arange(40) % 7 * 1.0, flags=pca.flags))
     assert "chance would give 50, which the 95 % interval includes" in _plain(noise)

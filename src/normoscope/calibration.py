@@ -56,8 +56,8 @@ Rule = Above | Outside
 
 
 def _allowed(n: int, alpha: float) -> int:
-    """floor(alpha (n + 1)), safe against alpha's binary rounding (0.29 * 100 = 28.999...)."""
-    return math.floor(alpha * (n + 1) + 1e-9)
+    """floor(alpha (n + 1)), safe against alpha's binary rounding (0.29 * 100 = 28.999...), and n at most."""
+    return min(n, math.floor(alpha * (n + 1) + 1e-9))
 
 
 def needed_for(alpha: float) -> int:
@@ -143,16 +143,17 @@ class Calibration:
         if kind not in ("conformal", "upper", "two-sided"):
             raise OptionError("--rule", kind, "conformal, upper or two-sided")
         _check_rate(alpha)
-        units = np.asarray(scores, np.float64)
+        images = units = np.asarray(scores, np.float64)
         unit = "image"
         if patients is not None and len(patients) and all(p is not None for p in patients):
             units, unit = _maximum_by(units, [str(p) for p in patients]), "patient"
         rule: Rule | None
         try:
-            rule = conformal_rule(units, alpha) if kind == "conformal" else mean_sd_rule(units, k, kind == "two-sided")
+            # mean ± k sd is meant for images: a patient's largest scores would shift both bounds upwards
+            rule = conformal_rule(units, alpha) if kind == "conformal" else mean_sd_rule(images, k, kind == "two-sided")
         except NotCalibratedError as error:
             if strict:
-                raise NotCalibratedError(error.needed, error.given, _units(unit)) from None
+                raise NotCalibratedError(error.needed, error.given, _units(unit, kind)) from None
             rule = None
         return cls(np.sort(units), unit, len(scores), alpha, kind, k, rule, map_scale)
 
@@ -165,14 +166,14 @@ class Calibration:
     def status(self) -> str:
         """One sentence for every output: the rule and its unit, or why there is none."""
         if self.rule is None:
-            needed = needed_for(self.alpha) if self.kind == "conformal" else 2
-            return f"not calibrated: {needed} {_units(self.unit)} needed, {len(self.scores)} given"
+            needed, given = (needed_for(self.alpha), len(self.scores)) if self.kind == "conformal" else (2, self.images)
+            return f"not calibrated: {needed} {_units(self.unit, self.kind)} needed, {given} given"
         if self.kind != "conformal":
             return f"{self.rule} (mean {'±' if self.kind == 'two-sided' else '+'} {self.k:g} sd, no guarantee)"
         low, high = self.band()
         return (
             f"{self.rule} (conformal, {self.alpha:.3g} false alarms per {self.unit}; "
-            f"with {len(self.scores)} {_units(self.unit)} the realised rate lies in {low:.3f}-{high:.3f} "
+            f"with {len(self.scores)} {_units(self.unit, self.kind)} the realised rate lies in {low:.3f}-{high:.3f} "
             f"nine times in ten)"
         )
 
@@ -216,8 +217,8 @@ class Calibration:
         return cls(**{**values, "scores": np.asarray(values["scores"], np.float64), "rule": rule})
 
 
-def _units(unit: str) -> str:
-    return "normals" if unit == "image" else "normal patients"
+def _units(unit: str, kind: str) -> str:
+    return "normal patients" if unit == "patient" and kind == "conformal" else "normals"
 
 
 def _maximum_by(scores: Scores, patients: list[str]) -> Scores:

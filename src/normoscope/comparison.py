@@ -225,10 +225,11 @@ def compare(
         TooFewImagesError: The data has no test images.
     """
     test, samples = data.images["test"], data.samples["test"]
-    if not len(test):
+    if not any(sample.label is not None for sample in samples):
         raise TooFewImagesError("test", 1, 0, "give labelled images")
     labels, groups = _labels(samples), _groups(samples)
     rows: dict[str, Row] = {}
+    notes = list(data.notes)
     for item in recipes:
         models, taken = [], []
         for seed in range(run.seed, run.seed + seeds):
@@ -243,9 +244,11 @@ def compare(
             float(np.mean(taken)),
             methods.to_json(item.recipe),
         )
+        told = [(model.provenance["seed"], model.provenance["notes"]) for model in models]
+        notes += [f"{item.row}, seed {seed}: {own}" for seed, every in told for own in every if own not in data.notes]
     first = next(iter(rows))
     rows |= _trivial_comparison(data, labels, groups, run)
-    return Comparison(_with_differences(rows, first, labels, groups), first, seeds, data.notes)
+    return Comparison(_with_differences(rows, first, labels, groups), first, seeds, tuple(notes))
 
 
 def _stacked(flags: Sequence[npt.NDArray[np.bool_] | None]) -> npt.NDArray[np.bool_] | None:

@@ -3,7 +3,7 @@
     image, map --overlay(scale)--> RGB        model, images --write_maps--> .npy, .png and maps.csv
 
 The scale comes from *calibrate* normals: only one normal image in twenty has any pixel that reaches it. It is the same
-for every image, so a normal image stays blank instead of glowing at its own maximum.
+for every image, so a normal image keeps few colours or none instead of glowing at its own maximum.
 """
 
 from __future__ import annotations

@@ -132,24 +132,26 @@ class Model:
         """Choose what may be reported on: this model's test part, the official one, or everything; and say which."""
         names = self.parts["test"]
         if collection.spec == self.provenance["data"]["spec"] and names:
-            return [s for s in collection.samples if s.name in names], "the model's own test part"
+            found = [s for s in collection.samples if s.name in names]
+            gone = f", of which {len(names) - len(found)} of {len(names)} images are gone"
+            return found, "the model's own test part" + (gone if len(found) < len(names) else "")
         official = [s for s in collection.samples if s.split == "test"]
         if official:
             return official, "the official test part"
         return list(collection.samples), "all images (the data has no official test part)"
 
-    def check_unchanged(self, prepared: Prepared) -> None:
-        """Refuse test images that are no longer those set aside when the model was fitted.
+    def check_unchanged(self, prepared: Prepared, part: str = "test") -> None:
+        """Refuse images of a part that are no longer those set aside for it when the model was fitted.
 
         Raises:
             LayoutError: At least one image changed since.
         """
-        kept = self.parts["test"]
+        kept = self.parts[part]
         changed = [s.name for s, h in zip(prepared.samples, prepared.hashes, strict=True) if kept.get(s.name, h) != h]
         if changed:
             raise LayoutError(
                 self.provenance["data"]["spec"],
-                "the test images set aside when the model was fitted",
+                f"the {part} images set aside when the model was fitted",
                 f"{len(changed)} that changed since (first {changed[0]})",
                 "restore the data or fit again",
             )
@@ -268,7 +270,7 @@ def partition(
     images = prepared.images.with_intensity(preprocessor)
     notes = (
         *collection.notes,
-        *_patient_notes(collection),
+        *_patient_notes(collection, cut),
         *duplicate_notes(prepared.samples, prepared.hashes),
         *(f"not read: {problem}" for problem in prepared.problems),
     )
@@ -366,9 +368,11 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
     }
 
 
-def _patient_notes(collection: Collection) -> list[str]:
-    if collection.grouped:
+def _patient_notes(collection: Collection, cut: Parts) -> list[str]:
+    if cut.by_patient:
         return []
+    if collection.grouped:
+        return [f"{cut.rule.rpartition('; ')[2]}: figures and false-alarm rates are too good for new patients"]
     return [
         "no patient ids: images of one patient may stand in several parts; name them with --group-regex or a manifest"
     ]

@@ -185,7 +185,7 @@ def _facts(found: Assessment) -> dict[str, str]:
     p, seen = found.model.provenance, found.model.preprocessor
     counts = ", ".join(f"{part} {count}" for part, count in p["data"]["counts"].items())
     patients = (
-        "yes" if p["split"]["by_patient"] else "no: the data names no patients, so one may stand in several parts"
+        "yes" if p["split"]["by_patient"] else "no: patients are unknown or shared, so one may stand in several parts"
     )
     return {
         "Fitted on": f"{p['data']['spec']}, normal class {found.collection.title(p['data']['normal_class'])}",

@@ -129,7 +129,7 @@ def _rule(found: Assessment) -> list[tuple[Figure, str]]:
     caught = Figure("sensitivity at the frozen rule", percent(sensitivity.value), percent_interval(sensitivity))
     unit = normals_by_unit(found)[1]
     per = f"per {unit}, {percent_interval(rate)}"
-    if calibration.kind != "conformal" or math.isnan(rate.value):
+    if calibration.kind != "conformal" or unit != calibration.unit or math.isnan(rate.value):
         return [(caught, ""), (Figure("false alarms on test normals", percent(rate.value), per), "")]
     wished = f"{percent(calibration.alpha)} wished"
     verdict, words = _kept(rate, calibration.alpha)
@@ -163,12 +163,12 @@ def normals_by_unit(found: Assessment) -> tuple[npt.NDArray[np.float64], str]:
 
 def false_alarms(found: Assessment) -> Interval | None:
     """Return the share of normal test images or patients that the frozen rule flags; None without a rule."""
-    values, unit = normals_by_unit(found)
-    flags = found.model.calibration.flags(values)
-    if flags is None:
+    if found.flags is None:
         return None
-    if unit == "patient":
-        return binomial(int(flags.sum()), len(flags), "patients")
+    if normals_by_unit(found)[1] == "patient":
+        normals, alarms = found.labels == 0, (found.labels == 0) & found.flags
+        patients = np.asarray([sample.patient for sample in found.prepared.samples])
+        return binomial(len(set(patients[alarms])), len(set(patients[normals])), "patients")
     kept = found.evaluation.decisions["specificity"]
     return Interval(1 - kept.value, 1 - kept.high, 1 - kept.low, kept.how)
 

@@ -108,9 +108,9 @@ class Preprocessing:
     """The recipe.
 
     Args:
-        size: Side in pixels after resizing; 0 keeps the training images' own size where all share one
+        size: Side in pixels after resizing; 0 keeps the training images' own size where the first 64 share one
             square size from 8 to 256, and takes 64 otherwise.
-        channels: 1 grey, 3 colour, 0 colour only where a training image has it.
+        channels: 1 grey, 3 colour, 0 colour only where one of the first 64 training images has it.
         aspect: pad with black, crop the centre, or squash.
         intensity: minmax, percentile, zscore, standardise or local-contrast.
     """

@@ -110,7 +110,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     compare.add_argument("methods", nargs="+", metavar="METHOD", help="NAME or NAME:FIELD=VALUE,FIELD=VALUE")
     compare.add_argument("--data", required=True, metavar="DATA")
     compare.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipes' defaults")
-    compare.add_argument("--seeds", type=int, default=1, metavar="N", help="fit N times, seeds 0 to N-1 (default: 1)")
+    compare.add_argument("--seeds", type=int, default=1, metavar="N",
+                         help="fit N times, with N seeds from --seed on (default: 1)")  # fmt: skip
     compare.add_argument("--out", metavar="JSON", help="also write the table with its provenance")
     _false_alarms(compare)
 
@@ -171,7 +172,8 @@ def _data_options() -> argparse.ArgumentParser:
 def _run_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("run")
-    group.add_argument("--seed", type=_natural, default=0, help="seed of every random choice (default: %(default)s)")
+    group.add_argument("--seed", type=_natural, default=0,
+                       help="seed of all randomness but the split's (default: %(default)s)")  # fmt: skip
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
     group.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto",
                        help="auto: bf16 where the hardware has it")  # fmt: skip

@@ -264,6 +264,7 @@ def score(args: Args) -> int:
         ["images", f"{len(scores)} scored, {len(prepared.problems)} not readable"],
         ["flagged", flagged],
         ["rule", model.calibration.status],
+        ["p-values", model.calibration.pvalue_note if flags is not None else "not calibrated"],
         ["scores", str(out)],
     ]
     for problem in prepared.problems:
@@ -414,7 +415,9 @@ def calibrate(args: Args) -> int:
     own = collection.spec == model.provenance["data"]["spec"]
     samples = _calibration_samples(model, collection, own)
     prepared = model.prepare(samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
-    if not own:
+    if own:
+        model.check_unchanged(prepared, part="calibrate")
+    else:
         model.check_unseen(prepared, parts=("train", "select"))
     renewed = model.calibrated(
         prepared.images, [s.patient for s in prepared.samples], alpha=args.false_alarms, kind=args.rule, k=args.k,
@@ -432,12 +435,21 @@ def calibrate(args: Args) -> int:
 def _calibration_samples(model: Model, collection: Collection, own: bool) -> list[Sample]:
     """Choose the model's own calibration normals, or of other data the normals outside its official test part."""
     if own:
+        _check_patients(model, collection)
         chosen = [s for s in collection.samples if s.name in model.parts["calibrate"]]
     else:
         chosen = [s for s in collection.samples if s.label == 0 and s.split != "test"]
     if not chosen:
         raise TooFewImagesError("calibrate", 1, 0)
     return chosen
+
+
+def _check_patients(model: Model, collection: Collection) -> None:
+    """Refuse to promise a rate per patient where the parts were cut through these patients."""
+    cut_by = model.provenance["data"]["group_regex"]
+    if collection.group_regex != cut_by:
+        expected = f"{cut_by!r}" if cut_by else "none"
+        raise OptionError("--group-regex", collection.group_regex, f"{expected} as when the model's parts were cut")
 
 
 def report(args: Args) -> int:

@@ -8,7 +8,7 @@ Technometrics 1979.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..errors import OptionError, TooFewImagesError
 from ..images import batches, check_shape
+from ..nn.inference import in_chunks
 from ..types import Images, Run, State
 
 __all__ = ["PCA"]
@@ -74,20 +75,29 @@ class _Subspace:
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the coordinates in the subspace."""
-        check_shape(images, self.image_shape)
-        return (images.cpu().flatten(1) - self.mean) @ self.components.T
+        return self._apply(self._project, images)
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the nearest point of the subspace."""
-        return (self.embed(images) @ self.components + self.mean).view(images.shape)
+        return self._apply(self._redraw, images)
 
     def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
         """Return the squared residual, mean over channels."""
-        return (images.cpu() - self.reconstruct(images)).square().mean(1)
+        return self._apply(lambda x: (x - self._redraw(x)).square().mean(1), images)
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the mean squared residual."""
-        return self.anomaly_map(images).flatten(1).mean(1)
+        return self._apply(lambda x: (x - self._redraw(x)).square().mean((1, 2, 3)), images)
+
+    def _project(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        return (images.flatten(1) - self.mean) @ self.components.T
+
+    def _redraw(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return (self._project(images) @ self.components + self.mean).view(images.shape)
+
+    def _apply(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        check_shape(images, self.image_shape)
+        return in_chunks(function, images, self.mean.device, torch.float32)
 
     def state(self) -> State:
         """Return mean, components and image shape."""

@@ -196,7 +196,7 @@ def _grouped(samples: Sequence[Sample], pattern: str) -> list[Sample]:
     """Read patient ids off the names.
 
     Raises:
-        OptionError: The pattern is not one, or misses a name.
+        OptionError: The pattern is not one, misses a name, or finds an empty id.
     """
     try:
         regex = re.compile(pattern)
@@ -207,5 +207,10 @@ def _grouped(samples: Sequence[Sample], pattern: str) -> list[Sample]:
         match = regex.search(sample.name)
         if match is None:
             raise OptionError("--group-regex", pattern, f"a pattern that matches every name; it misses {sample.name}")
-        grouped.append(dataclasses.replace(sample, patient=match.group(1) if match.groups() else match.group()))
+        patient = match.group(min(1, regex.groups))
+        if not patient:
+            # a group that only groups, as in (left|right)?P\d+, must not name the patient
+            expected = f"a first group that holds the patient; it is empty in {sample.name}; group with (?:...)"
+            raise OptionError("--group-regex", pattern, expected)
+        grouped.append(dataclasses.replace(sample, patient=patient))
     return grouped

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import normoscope as ns
+from normoscope.comparison import Comparison, Recipe, Row, assess, compare
+from normoscope.errors import LeakageError, TooFewImagesError
+from normoscope.model import Partition
+from normoscope.statistics import holm
+from normoscope.types import Collection, Run
+
+
+@pytest.fixture(scope="module")
+def compared(small_phantom: Partition) -> Comparison:
+    cae = ns.build("cae", overrides={"epochs": 2, "batch_size": 16, "latent_dim": 8})
+    recipes = [Recipe("cae", "cae", cae), Recipe("knn", "knn", ns.build("knn")), Recipe("pca", "pca", ns.build("pca"))]
+    return compare(recipes, small_phantom, Run(seed=3), seeds=2)
+
+
+def labels(data: Partition) -> list[int]:
+    return [int(s.label or 0) for s in data.samples["test"]]
+
+
+def aurocs(rows: Mapping[str, Row]) -> dict[str, float]:
+    return {name: row.evaluation.auroc.value for name, row in rows.items()}
+
+
+def test_figures_are_those_of_the_scores_averaged_over_seeds(compared: Comparison, small_phantom: Partition) -> None:
+    for row in compared.rows.values():
+        expected = np.mean([roc_auc_score(labels(small_phantom), scores) for scores in row.scores])
+        assert row.evaluation.auroc.value == pytest.approx(expected)
+
+
+def test_seeds_matter_to_methods_that_draw_and_to_no_other(compared: Comparison) -> None:
+    assert compared.rows["cae"].scores.shape == (2, 40)
+    assert (compared.rows["cae"].scores[0] != compared.rows["cae"].scores[1]).any()
+    np.testing.assert_array_equal(compared.rows["knn"].scores[0], compared.rows["knn"].scores[1])
+
+
+def test_nine_trivial_rows_stand_below_and_the_better_direction_is_an_oracle(compared: Comparison) -> None:
+    assert list(compared.rows)[:3] == ["cae", "knn", "pca"]
+    assert len(compared.rows) == 12
+    for statistic in ("contrast", "gradient", "bytes"):
+        rows = {n: v for n, v in aurocs(compared.rows).items() if n.startswith(f"trivial {statistic}")}
+        oracle = next(name for name in rows if name.endswith("(oracle)"))
+        low, high = (v for n, v in rows.items() if "two-sided" not in n)
+        assert rows[oracle] == max(low, high)
+        assert low + high == pytest.approx(1)
+
+
+def test_differences_are_taken_to_the_first_method_and_corrected_together(compared: Comparison) -> None:
+    values = aurocs(compared.rows)
+    paired = {name: row for name, row in compared.rows.items() if row.difference is not None}
+    assert set(paired) == {"knn", "pca", *(f"trivial {s}, two-sided" for s in ("contrast", "gradient", "bytes"))}
+    for name, row in paired.items():
+        assert row.difference is not None
+        assert row.difference.auroc.value == pytest.approx(values[name] - values["cae"])
+    raw = np.array([row.difference.pvalue for row in paired.values() if row.difference is not None])
+    assert [row.corrected for row in paired.values()] == pytest.approx(holm(raw).tolist())
+
+
+def test_an_assessment_agrees_with_the_comparison_and_with_its_own_scores(
+    compared: Comparison, small_phantom: Partition
+) -> None:
+    model = ns.fit("knn", ns.build("knn"), small_phantom)
+    found = assess(model, small_phantom.collection)
+    assert found.part == "the model's own test part"
+    np.testing.assert_allclose(found.scores, compared.rows["knn"].scores[0], rtol=1e-6)
+    assert found.labels.tolist() == labels(small_phantom)
+    assert found.flags is not None
+    assert found.pvalues is not None
+    np.testing.assert_array_equal(found.flags, found.pvalues <= 0.05)
+    trivial = {name: value for name, value in aurocs(compared.rows).items() if name.startswith("trivial")}
+    assert {name: interval.value for name, interval in found.baselines.items()} == pytest.approx(trivial)
+
+
+def test_assessing_on_images_that_trained_the_model_is_refused(small_phantom: Partition) -> None:
+    model = ns.fit("knn", ns.build("knn"), small_phantom)
+    # the same seed draws the same training images under another record
+    seen = ns.load("phantom", options={"size": "28", "train": "5", "validation": "0", "test": "0"})
+    with pytest.raises(LeakageError, match="exact copies of images in train"):
+        assess(model, seen)
+
+
+def test_without_labelled_test_images_nothing_is_measured(small_phantom: Partition) -> None:
+    model = ns.fit("knn", ns.build("knn"), small_phantom)
+    unlabelled = [replace(s, label=None) for s in small_phantom.collection.samples]
+    with pytest.raises(TooFewImagesError, match="test: 1 images needed, 0 given; give labelled images"):
+        assess(model, Collection("elsewhere", unlabelled))
