@@ -207,10 +207,10 @@ def _scoring_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("scoring of reconstructions (default: the method's own)")
     group.add_argument("--residual", choices=["squared", "absolute", "ssim", "gradient"], help="comparison at a pixel")
-    group.add_argument("--sigma", type=float, default=1.5, help="window of the ssim residual in pixels")
+    group.add_argument("--sigma", type=float, help="window of the ssim residual in pixels (default: 1.5)")
     group.add_argument("--pooling", choices=["mean", "top", "maximum"], help="how a map becomes a score")
-    group.add_argument("--fraction", type=float, default=0.02, help="share of pixels that 'top' averages")
-    group.add_argument("--smoothing", type=float, default=2.0, help="blur in pixels before 'maximum'")
+    group.add_argument("--fraction", type=float, help="share of pixels that 'top' averages (default: 0.02)")
+    group.add_argument("--smoothing", type=float, help="blur in pixels before 'maximum' (default: 2)")
     return options
 
 

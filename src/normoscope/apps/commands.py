@@ -82,10 +82,15 @@ def _preprocessing(args: Args) -> Preprocessing:
 
 
 def _scoring(args: Args) -> Scoring | None:
+    """Return the scoring asked for; a number that nothing would read is refused."""
+    readers = {"sigma": ("residual", "ssim"), "fraction": ("pooling", "top"), "smoothing": ("pooling", "maximum")}
+    numbers = {name: getattr(args, name) for name in readers if getattr(args, name) is not None}
+    for name, (option, value) in readers.items():
+        if name in numbers and getattr(args, option) != value:
+            raise OptionError(f"--{name}", numbers[name], f"to be used with --{option} {value}")
     if args.residual is None and args.pooling is None:
         return None
-    residual, pooling = Residual(args.residual or "squared"), Pooling(args.pooling or "mean")
-    return Scoring(residual, args.sigma, pooling, args.fraction, args.smoothing)
+    return Scoring(residual=Residual(args.residual or "squared"), pooling=Pooling(args.pooling or "mean"), **numbers)
 
 
 def _partition(args: Args) -> Partition:

@@ -40,7 +40,7 @@ def expose(
     blur = rng.uniform(0.45, 0.55) * size / 64
     seen = ndimage.gaussian_filter(attenuation, blur, mode="nearest") + rng.normal(0, 0.01) * grid(size)[0]
     tone = np.interp(seen, *_tone_curve(healthy, greys))
-    image = 0.45 + brighter + rng.normal(0, 0.008) + flatter * rng.normal(1, 0.011) * (tone - 0.45)
+    image = 0.45 + brighter + rng.normal(0, 0.018) + flatter * rng.normal(1, 0.011) * (tone - 0.45)
     noise = ndimage.gaussian_filter(rng.standard_normal((size, size)), 0.5, mode="wrap")
     image = image + grainier * rng.uniform(0.0215, 0.0225) * np.clip(image, 0, None) * noise
     pixels: npt.NDArray[np.uint8] = np.round(np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -58,4 +58,4 @@ def _tone_curve(healthy: Array, greys: Sequence[float]) -> tuple[Array, Array]:
     at = np.quantile(healthy[healthy > 0.05], SHARES)
     steepness = (greys[-1] - greys[-2]) / (at[-1] - at[-2])
     beyond = at[-1] + (1 - greys[-1]) / steepness
-    return np.array([0.0, *at, beyond]), np.array([0.03, *greys, 1.0])
+    return np.array([0.0, *at, beyond]), np.array([0.07, *greys, 1.0])
