@@ -90,6 +90,17 @@ def test_a_copy_of_a_test_image_in_another_part_is_refused() -> None:
         cut(distinct)
 
 
+def test_a_copy_of_a_training_image_does_not_calibrate() -> None:
+    fitting, calibrating = toy(60, 0, "train"), toy(30, 0, "validation")
+    trained = cut([*fitting, *calibrating]).samples["train"][0]
+    copies = [dataclasses.replace(sample, read=trained.read) for sample in calibrating[:3]]
+    data = cut([*fitting, *copies, *calibrating[3:]])
+    assert [sample.name for sample in data.samples["calibrate"]] == [sample.name for sample in calibrating[3:]]
+    assert list(data.parts["calibrate"]) == [sample.name for sample in calibrating[3:]]
+    assert len(data.images["calibrate"]) == 27
+    assert "3 images left out of calibrate: exact copies of images in earlier parts" in data.notes
+
+
 def test_other_copies_and_conflicting_labels_are_notes() -> None:
     samples = [*toy(40, 0, "train"), *toy(0, 5, "test")]
     samples[7] = dataclasses.replace(samples[7], read=samples[6].read)

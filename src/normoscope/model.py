@@ -100,8 +100,12 @@ class Model:
 
     def scores(self, images: Images, *, progress: bool = False) -> npt.NDArray[np.float64]:
         """Score prepared images, (n,), higher is more anomalous."""
-        parts = [self.batch_score(batch).double().cpu() for batch in self._batches(images, "scoring", progress)]
-        return np.asarray(torch.cat(parts).numpy()) if parts else np.empty(0)
+        # filled in place: small results kept between big temporaries would fragment the heap
+        scores, done = np.empty(len(images)), 0
+        for batch in self._batches(images, "scoring", progress):
+            scores[done : done + len(batch)] = self.batch_score(batch).double().cpu().numpy()
+            done += len(batch)
+        return scores
 
     def maps(self, images: Images, *, progress: bool = False) -> Iterator[npt.NDArray[np.float32]]:
         """Yield each image's map (h, w) in turn."""
@@ -261,7 +265,8 @@ def partition(
     )
     where = {sample.name: row for row, sample in enumerate(prepared.samples)}
     names = {part: [collection.samples[i].name for i in cut[part]] for part in PARTS}
-    rows = {part: [where[name] for name in names[part] if name in where] for part in PARTS}
+    standing = {part: [where[name] for name in names[part] if name in where] for part in PARTS}
+    rows = _without_copies(standing, prepared.hashes)
     parts = {part: {prepared.samples[r].name: prepared.hashes[r] for r in rows[part]} for part in PARTS}
     check_leakage(parts["test"], {part: parts[part] for part in PARTS if part != "test"})
     if not rows["train"]:
@@ -272,6 +277,7 @@ def partition(
         *collection.notes,
         *_patient_notes(collection, cut),
         *duplicate_notes(prepared.samples, prepared.hashes),
+        *_copy_notes(standing, rows),
         *(f"not read: {problem}" for problem in prepared.problems),
     )
     return Partition(
@@ -366,6 +372,23 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
         },
         "hardware": _hardware(run),
     }
+
+
+def _without_copies(rows: Mapping[str, Sequence[int]], hashes: Sequence[str]) -> dict[str, list[int]]:
+    """Leave out of each part but the test what an earlier part holds: a copy of a training image is no new normal."""
+    kept: dict[str, list[int]] = {}
+    seen: set[str] = set()
+    for part in USED:
+        kept[part] = [row for row in rows[part] if hashes[row] not in seen]
+        seen |= {hashes[row] for row in kept[part]}
+    return {**kept, "test": list(rows["test"])}
+
+
+def _copy_notes(before: Mapping[str, Sequence[int]], after: Mapping[str, Sequence[int]]) -> list[str]:
+    dropped = {part: len(before[part]) - len(after[part]) for part in USED}
+    return [
+        f"{n} images left out of {part}: exact copies of images in earlier parts" for part, n in dropped.items() if n
+    ]
 
 
 def _patient_notes(collection: Collection, cut: Parts) -> list[str]:

@@ -72,7 +72,7 @@ def grid(size: int) -> tuple[Array, Array]:
 
 def inside(distance: Array, softness: float) -> Array:
     """Turn a signed distance, positive inside, into a soft membership that runs from 0 to 1 over 6 x softness."""
-    t = np.clip(distance / (6 * softness) + 0.5, 0, 1)
+    t: Array = np.clip(distance / (6 * softness) + 0.5, 0, 1)
     return t * t * (3 - 2 * t)
 
 
@@ -82,8 +82,8 @@ def bump(distance: Array, width: float | Array) -> Array:
     return np.square(np.square(t))
 
 
-def rotated(x: Array, y: Array, angle: float) -> tuple[Array, Array]:
-    """Turn the plane by an angle in radians."""
+def rotated(x: Array, y: Array, angle: float | Array) -> tuple[Array, Array]:
+    """Turn the plane by an angle in radians, which may differ from point to point."""
     cos, sin = np.cos(angle), np.sin(angle)
     return cos * x + sin * y, cos * y - sin * x
 
