@@ -78,8 +78,8 @@ def inside(distance: Array, softness: float) -> Array:
 
 def bump(distance: Array, width: float | Array) -> Array:
     """Return a soft line where the distance is zero: close to exp(-(distance / width)²), but 0 beyond 2 widths."""
-    t = np.clip(1 - np.square(distance / (2 * width)), 0, None)
-    return np.square(np.square(t))
+    t: Array = np.clip(1 - np.square(distance / (2 * width)), 0, None)
+    return np.asarray(np.square(np.square(t)))
 
 
 def rotated(x: Array, y: Array, angle: float | Array) -> tuple[Array, Array]:
