@@ -556,3 +556,25 @@ def test_a_scoring_number_that_nothing_would_read_is_refused(
 ) -> None:
     assert main(["fit", "pca", "phantom", option, "2", "--out", str(tmp_path / "m"), "--quiet"]) == 2
     assert capsys.readouterr().err == f"normoscope: error: {option}: expected to be used with {reader}, got 2.0.\n"
+
+
+def test_scoring_images_that_fitted_the_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["score", model, "phantom", *small, "--out", str(tmp_path / "s.csv"), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["seen"] == 100
+    assert "100 of these images fitted or calibrated the model: their p-values promise nothing" in said.err
+
+
+def test_a_recalibration_says_whose_normals_set_the_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
+    assert main(["calibrate", model, "phantom", *small, "-o", "seed=7", "--quiet"]) == 0
+    assert "normals of phantom seed=7 test=40 train=60 validation=40" in capsys.readouterr().out
+
+
+def test_a_method_named_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "pca", "pca", "--data", "phantom", "--quiet"]) == 2
+    assert capsys.readouterr().err == "normoscope: error: METHOD: expected every row once, got 'pca pca'.\n"

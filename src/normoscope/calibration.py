@@ -112,6 +112,7 @@ class Calibration:
         k: Standard deviations of the mean ± sd rules; the conformal rule does not read it.
         rule: None where there are too few scores.
         map_scale: Pixel score above which the brightest colour is shown; None for methods without maps.
+        data: Other data that the normals came from; empty for the model's own *calibrate* part.
     """
 
     scores: Scores
@@ -122,6 +123,7 @@ class Calibration:
     k: float
     rule: Rule | None
     map_scale: float | None = None
+    data: str = ""
 
     @classmethod
     def fit(
@@ -134,6 +136,7 @@ class Calibration:
         k: float = 2.0,
         strict: bool = False,
         map_scale: float | None = None,
+        data: str = "",
     ) -> Calibration:
         """Fit on *calibrate* normals; with too few of them the rule is None unless `strict`.
 
@@ -155,7 +158,7 @@ class Calibration:
             if strict:
                 raise NotCalibratedError(error.needed, error.given, _units(unit, kind)) from None
             rule = None
-        return cls(np.sort(units), unit, len(scores), alpha, kind, k, rule, map_scale)
+        return cls(np.sort(units), unit, len(scores), alpha, kind, k, rule, map_scale, data)
 
     @property
     def calibrated(self) -> bool:
@@ -169,13 +172,18 @@ class Calibration:
             needed, given = (needed_for(self.alpha), len(self.scores)) if self.kind == "conformal" else (2, self.images)
             return f"not calibrated: {needed} {_units(self.unit, self.kind)} needed, {given} given"
         if self.kind != "conformal":
-            return f"{self.rule} (mean {'±' if self.kind == 'two-sided' else '+'} {self.k:g} sd, no guarantee)"
+            sign = "±" if self.kind == "two-sided" else "+"
+            return f"{self.rule} (mean {sign} {self.k:g} sd, no guarantee{self._origin})"
         low, high = self.band()
         return (
             f"{self.rule} (conformal, {self.alpha:.3g} false alarms per {self.unit}; "
             f"with {len(self.scores)} {_units(self.unit, self.kind)} the realised rate lies in {low:.3f}-{high:.3f} "
-            f"nine times in ten)"
+            f"nine times in ten{self._origin})"
         )
+
+    @property
+    def _origin(self) -> str:
+        return f"; normals of {self.data}" if self.data else ""
 
     @property
     def pvalue_note(self) -> str:

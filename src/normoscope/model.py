@@ -160,6 +160,11 @@ class Model:
                 "restore the data or fit again",
             )
 
+    def seen(self, prepared: Prepared) -> int:
+        """Count the images that fitting or calibrating used: their scores say nothing of new images."""
+        used = {content for part in (*USED, RECALIBRATE) for content in self.parts.get(part, {}).values()}
+        return sum(content in used for content in prepared.hashes)
+
     def check_unseen(self, prepared: Prepared, parts: Sequence[str] = (*USED, RECALIBRATE)) -> None:
         """Refuse images that these parts of the fit used.
 
@@ -178,6 +183,7 @@ class Model:
         k: float = 2.0,
         strict: bool = True,
         scoring: Scoring | None = None,
+        data: str = "",
     ) -> Model:
         """Return a copy calibrated anew on these normals, rescored too where a scoring is given.
 
@@ -195,6 +201,7 @@ class Model:
             k=k,
             strict=strict,
             map_scale=_map_scale(model, images),
+            data=data,
         )
         return replace(model, calibration=fitted)
 

@@ -257,6 +257,7 @@ def score(args: Args) -> int:
         "method": model.method,
         "preset": model.preset,
         "images": len(scores),
+        "seen": model.seen(prepared),
         "flagged": None if flags is None else int(flags.sum()),
         "not_scored": [{"image_path": p.file, "cause": p.cause} for p in prepared.problems],
         "calibration": _calibration_json(model),
@@ -274,6 +275,11 @@ def score(args: Args) -> int:
     ]
     for problem in prepared.problems:
         note(f"not scored: {problem}", args.quiet)
+    if content["seen"]:
+        note(
+            f"{content['seen']} of these images fitted or calibrated the model: their p-values promise nothing",
+            args.quiet,
+        )
     emit("score", content, table(rows), args.json)
     return 0
 
@@ -342,6 +348,8 @@ def compare(args: Args) -> int:
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
     recipes = [_recipe(text, args.preset) for text in args.methods]
+    if len({recipe.row for recipe in recipes}) < len(recipes):
+        raise OptionError("METHOD", " ".join(args.methods), "every row once")
     data = _partition(args)
     found = compare_methods(recipes, data, run, seeds=args.seeds, false_alarms=args.false_alarms)
     content = _comparison_json(found, args, data)
@@ -370,6 +378,7 @@ def _comparison_json(found: Comparison, args: Args, data: Partition) -> dict[str
         name: {
             "recipe": row.recipe,
             "fit_seconds": row.fit_seconds,
+            "honest": row.honest,
             "oracle": "oracle" in name,
             **row.evaluation.to_json(),
             "difference_to_first": None if row.difference is None else row.difference.to_json(),
@@ -426,7 +435,7 @@ def calibrate(args: Args) -> int:
         model.check_unseen(prepared, parts=("train", "select"))
     renewed = model.calibrated(
         prepared.images, [s.patient for s in prepared.samples], alpha=args.false_alarms, kind=args.rule, k=args.k,
-        scoring=_scoring(args),
+        scoring=_scoring(args), data="" if own else collection.spec,
     )  # fmt: skip
     others = {} if own else {RECALIBRATE: prepared.contents}
     cut = {part: model.parts[part] for part in PARTS}

@@ -2,7 +2,7 @@
 
     image --HOG--> feature --Euclidean distance to every training normal--> mean of the 5 smallest
 
-Nothing is learnt; it is the baseline to beat, and on chest X-rays most published autoencoders do not.
+Nothing is learnt; it is the baseline to beat, and on chest X-rays the autoencoders here do not.
 
 Reference: Ramaswamy, Rastogi, Shim, Efficient algorithms for mining outliers from large data sets, SIGMOD 2000;
 features: Dalal and Triggs, CVPR 2005.
