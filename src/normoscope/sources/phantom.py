@@ -148,7 +148,7 @@ def _sample(case: _Case) -> Sample:
         split=case.split,
         patient=f"{case.split}-{group}-{case.patient:05d}",
         read_mask=partial(_mask, case),
-        subgroups={"site": case.site, "lesion": case.kind},
+        subgroups={"site": case.site},
     )
 
 
