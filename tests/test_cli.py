@@ -127,6 +127,11 @@ def test_help_after_a_method_lists_its_options_with_their_defaults(method: str, 
         assert f"--{field.name.replace('_', '-')} VALUE" in out
 
 
+@pytest.mark.parametrize("words", ["--out pca knn DATA --help", "--quiet --group-regex pca knn --help"])
+def test_the_method_is_the_first_word_that_no_option_takes(words: str, typed: Typed) -> None:
+    assert "options of knn" in typed("fit", *words.split())[1]
+
+
 def test_the_version_is_printed(typed: Typed) -> None:
     assert typed("--version") == (0, f"normoscope {__version__}\n", "")
 

@@ -25,6 +25,7 @@ from torch import Tensor
 from ._version import __version__
 from .calibration import Calibration
 from .errors import ImageShapeError, LayoutError, OptionError, TooFewImagesError
+from .fingerprints import processor
 from .images import PixelStore, batches
 from .methods.trivial import Statistic, Trivial
 from .progress import History
@@ -445,20 +446,10 @@ def _commit() -> str | None:
 def _hardware(run: Run) -> dict[str, Any]:
     return {
         "device": str(run.torch_device),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "precision": str(run.autocast_dtype).removeprefix("torch."),
         "system": platform.platform(),
         "batch": BATCH,
         "executable": Path(sys.executable).name,
     }
-
-
-def _processor() -> str:
-    """Name the processor type; bit-equal results are promised on the same one only."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-        return f"{fields['model name']}, family {fields['cpu family']} model {fields['model']}"
-    except (OSError, KeyError):
-        return platform.processor() or platform.machine()

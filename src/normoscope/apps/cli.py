@@ -230,8 +230,8 @@ def _method_options(fit: argparse.ArgumentParser, words: Sequence[str]) -> None:
         return
     from .. import methods
 
-    named = next((word for word in words[1:] if word in methods.names()), None)
-    if named is None:
+    named = _first_positional(fit, words[1:])
+    if named not in methods.names():
         return
     import dataclasses
 
@@ -243,6 +243,18 @@ def _method_options(fit: argparse.ArgumentParser, words: Sequence[str]) -> None:
         text = help_texts.get(field.name, "").replace("%", "%%")
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=f"method_{field.name}", metavar="VALUE",
                            help=f"{text} (default: {default})")  # fmt: skip
+
+
+def _first_positional(command: argparse.ArgumentParser, words: Sequence[str]) -> str | None:
+    """Return the first word that is neither an option nor an option's value."""
+    flags = {name for action in command._actions if action.nargs == 0 for name in action.option_strings}
+    remaining = iter(words)
+    for word in remaining:
+        if not word.startswith("-"):
+            return word
+        if word not in flags and "=" not in word:
+            next(remaining, None)
+    return None
 
 
 if __name__ == "__main__":
