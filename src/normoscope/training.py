@@ -39,6 +39,7 @@ class Schedule:
     Args:
         epochs: Passes over the normals.
         batch_size: Images per step; the last, smaller batch is kept.
+        smallest_batch: A last batch of fewer images joins the one before it; batch normalisation needs 2.
         learning_rate: Adam's step size, unless a phase has its own.
         patience: Stop after this many epochs without a lower loss on the select images, and go back to the
             best epoch; None, or no select images, trains to the end and keeps the last.
@@ -51,14 +52,22 @@ class Schedule:
     batch_size: int = 128
     learning_rate: float = 1e-3
     patience: int | None = None
+    smallest_batch: int = 1
 
     def __post_init__(self) -> None:
-        counts = {"epochs": self.epochs, "batch size": self.batch_size, "patience": self.patience}
+        counts = {"epochs": self.epochs, "patience": self.patience}
         for name, value in counts.items():
             if value is not None and value < 1:
                 raise OptionError(name, value, "at least 1")
+        if self.batch_size < self.smallest_batch:
+            raise OptionError("batch size", self.batch_size, f"at least {self.smallest_batch}")
         if not 0 < self.learning_rate < math.inf:
             raise OptionError("learning rate", self.learning_rate, "a number above 0")
+
+    def steps(self, count: int) -> int:
+        """Return how many batches `count` images make."""
+        full, rest = divmod(count, self.batch_size)
+        return max(1, full + (rest >= self.smallest_batch))
 
 
 @dataclass(frozen=True)
@@ -127,8 +136,8 @@ def train(
         DivergedError: A loss is not finite.
         CheckpointError: The checkpoint to resume from belongs to another run or is damaged.
     """
-    if not len(normals):
-        raise TooFewImagesError("train", 1, 0)
+    if len(normals) < schedule.smallest_batch:
+        raise TooFewImagesError("train", schedule.smallest_batch, len(normals))
     here, device = team(), run.torch_device
     module.to(device)
     watch = phases[-1].loss if watch is None else watch
@@ -137,13 +146,13 @@ def train(
     keeper = Keeper(now, normals, run, history, settings, here.leads)
     keeper.resume()
     steps = [here.step(module, phase.loss) for phase in phases]
-    per_epoch = math.ceil(len(normals) / schedule.batch_size)
+    per_epoch = schedule.steps(len(normals))
     shown = run.progress and here.leads and not now.done
     with Bar(stage, per_epoch * schedule.epochs, per_epoch * len(now.epochs), shown) as bar:
         while not (now.done or now.over(schedule.epochs)):
             number = len(now.epochs) + 1
             begin = time.perf_counter()
-            losses = _one_pass(now, steps, normals, schedule.batch_size, run, here, bar)
+            losses = _one_pass(now, steps, normals, schedule, run, here, bar)
             seconds = time.perf_counter() - begin
             select_loss = here.agree(_mean_loss(module, watch, select, schedule.batch_size, run))
             epoch = Epoch(stage, number, losses, select_loss, len(normals), seconds)
@@ -163,7 +172,7 @@ def _one_pass(
     now: Stage,
     steps: Sequence[Callable[[Tensor, float], Tensor]],
     normals: Images,
-    batch_size: int,
+    schedule: Schedule,
     run: Run,
     here: Team,
     bar: Bar,
@@ -174,9 +183,9 @@ def _one_pass(
     totals = torch.zeros(len(steps), dtype=torch.float64, device=device)
     with run.seeded(zlib.crc32(now.name.encode()), len(now.epochs)):
         order = torch.randperm(len(normals)).numpy()
-        for start in range(0, len(order), batch_size):
-            # Sorted, so that a memory map is read forwards.
-            batch = np.sort(order[start : start + batch_size])
+        cuts = np.arange(1, schedule.steps(len(order))) * schedule.batch_size
+        for batch in np.split(order, cuts):
+            batch.sort()  # so that a memory map is read forwards
             mine, weight = here.share(batch)
             images = normals.batch(mine, str(device))
             for phase, (step, optimizer) in enumerate(zip(steps, now.optimizers, strict=True)):

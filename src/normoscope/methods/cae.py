@@ -21,8 +21,9 @@ from torch import Tensor
 
 from ..nn.autoencoder import ConvAutoencoder, check_widths
 from ..nn.detector import AutoencoderDetector, image_shape
-from ..training import History, Phase, Schedule, train
+from ..training import Schedule
 from ..types import Images, Run, State
+from ._fitting import fit_autoencoder
 
 __all__ = ["CAE"]
 
@@ -66,18 +67,12 @@ class CAE:
         """
         with run.seeded():
             network = self._network(normals.shape[1:])
-        history = History()
 
         def loss(images: Tensor) -> Tensor:
             residual: Tensor = network(images) - images
             return residual.square().sum((1, 2, 3)).mean()
 
-        phase = Phase(tuple(network.parameters()), loss)
-        for _ in train(network, [phase], normals, self.schedule, run, history, recipe=self, select=select):
-            pass
-        detector = AutoencoderDetector(self, network, run.torch_device, run.autocast_dtype, history)
-        history.warnings += detector.collapse_warnings(normals)
-        return detector
+        return fit_autoencoder(self, network, loss, AutoencoderDetector, normals, run, select)
 
     def restore(self, state: State) -> AutoencoderDetector:
         """Rebuild the fitted detector."""

@@ -1,4 +1,4 @@
-"""The convolutional autoencoder that `cae` and `conocc` share."""
+"""What an autoencoder is, and the convolutional one that ConOCC and its rivals share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import OptionError
 from .blocks import UpConv
 
-__all__ = ["ConvAutoencoder", "check_widths"]
+__all__ = ["Autoencoder", "ConvAutoencoder", "check_widths"]
 
 
 def check_widths(method: str, latent_dim: int, channels: Sequence[int]) -> None:
@@ -28,7 +28,25 @@ def check_widths(method: str, latent_dim: int, channels: Sequence[int]) -> None:
         raise OptionError(f"{method} --channels", tuple(channels), "one or more numbers, each at least 1")
 
 
-class ConvAutoencoder(nn.Module):
+class Autoencoder(nn.Module):
+    """An encoder and a decoder; `image_shape` is (c, h, w)."""
+
+    image_shape: tuple[int, ...]
+
+    def encode(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Return the latent vectors, float32."""
+        raise NotImplementedError
+
+    def decode(self, latent: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
+        """Return the reconstructions, float32."""
+        raise NotImplementedError
+
+    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return the reconstructions."""
+        return self.decode(self.encode(images))
+
+
+class ConvAutoencoder(Autoencoder):
     """Halving 3x3 convolutions to a linear bottleneck, and their mirror image back.
 
         image -> [conv 3x3, stride 2, ReLU] per channel count -> linear -> latent
@@ -77,10 +95,6 @@ class ConvAutoencoder(nn.Module):
             if step < len(self.up):
                 hidden = F.relu(hidden, inplace=True)
         return torch.sigmoid(hidden.float())
-
-    def forward(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-        """Return the reconstructions."""
-        return self.decode(self.encode(images))
 
 
 def _cropped(images: Tensor, size: Sequence[int]) -> Tensor:

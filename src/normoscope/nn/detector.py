@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import DamagedModelError, ImageShapeError
 from ..progress import History
 from ..types import Images, Method, Run, State
-from .autoencoder import ConvAutoencoder
+from .autoencoder import Autoencoder
 from .collapse import collapse_warnings
 from .inference import in_chunks
 
@@ -35,7 +35,7 @@ def image_shape(state: State) -> list[int]:
 
 
 class AutoencoderDetector:
-    """A fitted autoencoder: scores by squared error, localises, embeds and reconstructs.
+    """A fitted autoencoder: scores by its reconstruction error, localises, embeds and reconstructs.
 
     The precision it was fitted in is part of its state, so that a saved model decides as it did before saving.
 
@@ -50,7 +50,7 @@ class AutoencoderDetector:
     def __init__(
         self,
         method: Method,
-        network: ConvAutoencoder,
+        network: Autoencoder,
         device: torch.device,
         dtype: torch.dtype,
         history: History | None = None,
@@ -62,7 +62,7 @@ class AutoencoderDetector:
         self.history = History() if history is None else history
 
     @classmethod
-    def restored(cls, method: Method, network: ConvAutoencoder, state: State) -> Self:
+    def restored(cls, method: Method, network: Autoencoder, state: State) -> Self:
         """Rebuild the detector on the processor from `state` and an untrained network of the same shape.
 
         Raises:
@@ -92,12 +92,17 @@ class AutoencoderDetector:
         return {**weights, "image_shape": shape, "bf16": torch.tensor(self.dtype == torch.bfloat16)}
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """Return the mean squared error over pixels and channels."""
-        return self._apply(lambda x: (self.network(x) - x).square().mean((1, 2, 3)), images)
+        """Return the mean of the map."""
+        return self._apply(lambda x: self.pixel_scores(x).mean((1, 2)), images)
 
     def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
-        """Return the squared error per pixel, the mean over channels."""
-        return self._apply(lambda x: (self.network(x) - x).square().mean(1), images)
+        """Return `pixel_scores`, in fixed chunks."""
+        return self._apply(self.pixel_scores, images)
+
+    def pixel_scores(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
+        """Return the squared error per pixel, the mean over channels; a method with another score overrides this."""
+        residual: Tensor = self.network(images) - images
+        return residual.square().mean(1)
 
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the latent vectors."""
