@@ -479,7 +479,7 @@ def test_the_normal_class_must_be_named_where_the_data_does_not(refused: Callabl
         ("", "the following arguments are required: COMMAND; see 'normoscope --help'."),
         ("train", "argument COMMAND: invalid choice: 'train'"),
         ("fit", "the following arguments are required: METHOD, DATA, --out; see 'normoscope fit --help'."),
-        ("fit magic phantom --out OUT", "method: expected one of cae, conocc, knn, ocsvm, pca, trivial, got 'magic'."),
+        ("fit magic phantom --out OUT", f"method: expected one of {', '.join(methods.names())}, got 'magic'."),
         ("fit knn phantom --out OUT --neighbours two", "knn --neighbours: expected a whole number, got 'two'."),
         ("fit knn phantom --out OUT --neighbours 0", "knn --neighbours: expected at least 1, got 0."),
         (
@@ -504,7 +504,7 @@ def test_the_normal_class_must_be_named_where_the_data_does_not(refused: Callabl
         ),
         ("fit knn phantom --out OUT --group-regex (", "--group-regex: expected a regular expression"),
         ("fit knn phantom --out OUT --group-regex zz", "--group-regex: expected a pattern that matches every name"),
-        ("compare magic --data phantom", "method: expected one of cae"),
+        ("compare magic --data phantom", "method: expected one of "),
         ("compare knn --data phantom --seeds 0", "--seeds: expected at least 1, got 0."),
         ("compare pca:latent=3 --data phantom", "option of pca: expected one of latent_dim, got 'latent'."),
         ("list models", "argument what: invalid choice: 'models'"),

@@ -19,7 +19,8 @@ from .errors import TooFewImagesError
 from .evaluation import Evaluation, PairedDifference, evaluate, paired
 from .images import batches
 from .methods.trivial import Direction, Statistic, Trivial
-from .model import Model, Partition, fit
+from .model import Model, Partition, fit, rescore
+from .scoring import Scoring
 from .statistics import Interval, holm
 from .transforms import Prepared
 from .types import Collection, Detector, Images, Method, Run, Sample
@@ -169,11 +170,15 @@ def _scores(detector: Detector, images: Images) -> Scores:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A method to compare: its row's name, its registry name, and its hyperparameters."""
+    """A method to compare: its row's name, its registry name, its hyperparameters, and how it is scored.
+
+    Recipes that differ in the scoring alone are fitted once.
+    """
 
     row: str
     method: str
     recipe: Method
+    scoring: Scoring | None = None
 
 
 @dataclass(frozen=True)
@@ -230,19 +235,24 @@ def compare(
     labels, groups = _labels(samples), _groups(samples)
     rows: dict[str, Row] = {}
     notes = list(data.notes)
+    fitted: dict[tuple[Method, int], tuple[Model, float]] = {}
     for item in recipes:
         models, taken = [], []
         for seed in range(run.seed, run.seed + seeds):
-            began = time.perf_counter()
-            models.append(fit(item.method, item.recipe, data, run=run.replace(seed=seed), false_alarms=false_alarms))
-            taken.append(time.perf_counter() - began)
+            if (item.recipe, seed) not in fitted:
+                began = time.perf_counter()
+                model = fit(item.method, item.recipe, data, run=run.replace(seed=seed), false_alarms=false_alarms)
+                fitted[item.recipe, seed] = model, time.perf_counter() - began
+            model, seconds = fitted[item.recipe, seed]
+            models.append(rescore(model, item.scoring, data, false_alarms=false_alarms) if item.scoring else model)
+            taken.append(seconds)
         scores = np.stack([model.scores(test, progress=run.progress) for model in models])
         flags = [model.calibration.flags(s) for model, s in zip(models, scores, strict=True)]
         rows[item.row] = Row(
             evaluate(labels, scores if seeds > 1 else scores[0], flags=_stacked(flags), groups=groups),
             scores,
             float(np.mean(taken)),
-            methods.to_json(item.recipe),
+            methods.to_json(item.recipe) | ({"scoring": item.scoring.to_json()} if item.scoring else {}),
         )
         told = [(model.provenance["seed"], model.provenance["notes"]) for model in models]
         notes += [f"{item.row}, seed {seed}: {own}" for seed, every in told for own in every if own not in data.notes]

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,8 @@ from .fingerprints import processor
 from .images import PixelStore, batches
 from .methods.trivial import Statistic, Trivial
 from .progress import History
-from .scoring import Scoring
+from .rescoring import VarianceHead, check_scoring, fit_head, residual_map
+from .scoring import Residual, Scoring
 from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
 from .transforms import Prepared, Preprocessing, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Reconstructs, Run, Sample
@@ -62,6 +63,7 @@ class Model:
         parts: Part to (sample name to content hash); *recalibrate* where other data set the rule anew.
         provenance: Versions, commit, data, seed, command, timing, notes.
         run: Device and precision for scoring.
+        head: Learnt where the scoring is by variance.
     """
 
     method: str
@@ -75,6 +77,7 @@ class Model:
     parts: Mapping[str, Mapping[str, str]]
     provenance: Mapping[str, Any]
     run: Run = field(default_factory=Run)
+    head: VarianceHead | None = None
 
     def batch_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Score one prepared batch, higher is more anomalous."""
@@ -88,8 +91,8 @@ class Model:
         Raises:
             OptionError: The method cannot localise.
         """
-        if self.scoring is not None and isinstance(self.detector, Reconstructs):
-            return self.scoring.map(images, self.detector.reconstruct(images).to(images.device))
+        if self.scoring is not None:
+            return residual_map(self.scoring, self.detector, self.head, images)
         if isinstance(self.detector, Localizes):
             return self.detector.anomaly_map(images)
         raise OptionError("maps", self.method, "a method that localises (cae, conocc, pca ...)")
@@ -193,7 +196,9 @@ class Model:
             OptionError: A scoring for a method that does not reconstruct.
         """
         model = replace(self, scoring=scoring or self.scoring)
-        _check_scoring(model.method, model.detector, model.scoring)
+        check_scoring(model.method, model.detector, model.scoring)
+        if model.scoring is not None and model.scoring.residual is Residual.VARIANCE and model.head is None:
+            raise OptionError("--residual", "variance", "a model fitted with it, for it is learnt on select normals")
         fitted = Calibration.fit(
             model.scores(images),
             patients,
@@ -205,11 +210,6 @@ class Model:
             data=data,
         )
         return replace(model, calibration=fitted)
-
-
-def _check_scoring(method: str, detector: Detector, scoring: Scoring | None) -> None:
-    if scoring is not None and not isinstance(detector, Reconstructs):
-        raise OptionError("--residual / --pooling", method, "a method that reconstructs (cae, conocc, pca ...)")
 
 
 def _map_scale(model: Model, normals: Images) -> float | None:
@@ -248,6 +248,7 @@ def partition(
     *,
     preprocessing: Preprocessing | None = None,
     split_seed: int = 0,
+    shares: Sequence[float] | None = None,
     skip_unreadable: bool = False,
     progress: bool = False,
 ) -> Partition:
@@ -257,6 +258,7 @@ def partition(
         collection: Samples with a named normal class.
         preprocessing: Default: automatic size and channels, padded, min-max intensity.
         split_seed: Seeds the four parts, apart from any method's seed.
+        shares: Of *train*, *select* and *calibrate*; default as `splits.split` says.
         skip_unreadable: Go on without images that cannot be read; they are listed in the notes.
         progress: Show a bar while reading.
 
@@ -265,7 +267,7 @@ def partition(
         LeakageError: A test image also stands in another part.
         UnreadableImagesError: Some images cannot be read.
     """
-    cut = split(collection, split_seed)
+    cut = split(collection, split_seed) if shares is None else split(collection, split_seed, shares)
     planned = (preprocessing or Preprocessing()).plan([collection.samples[i] for i in cut.train])
     used = sorted({i for part in PARTS for i in cut[part]})
     prepared = planned.prepare(
@@ -330,7 +332,6 @@ def fit(
     began = time.perf_counter()
     detector = recipe.fit(train, run, select if len(select) else None)
     seconds = time.perf_counter() - began
-    _check_scoring(method, detector, scoring)
     model = Model(
         method,
         recipe,
@@ -338,12 +339,33 @@ def fit(
         data.preprocessor,
         detector,
         uncalibrated,
-        scoring,
+        None,
         {s.value: Trivial(statistic=s).fit(train, run) for s in Statistic},
         data.parts,
         _provenance(data, run, detector, seconds, command),
         run,
     )
+    return rescore(model, scoring, data, false_alarms=false_alarms)
+
+
+def rescore(model: Model, scoring: Scoring | None, data: Partition, *, false_alarms: float = 0.05) -> Model:
+    """Score a fitted model otherwise, without training it again, and calibrate it anew.
+
+    Args:
+        model: Fitted on this data.
+        scoring: None for the method's own score; `variance` learns its head on *select*.
+        data: The four parts the model was fitted with.
+        false_alarms: Wished false-alarm rate.
+
+    Raises:
+        OptionError: A scoring that the method has nothing for.
+        TooFewImagesError: Too few *select* normals for a head.
+    """
+    check_scoring(model.method, model.detector, scoring)
+    head = None
+    if scoring is not None and scoring.residual is Residual.VARIANCE:
+        head = fit_head(cast("Reconstructs", model.detector), model.recipe, data.images["select"], model.run)
+    model = replace(model, scoring=scoring, head=head)
     normals, samples = data.images["calibrate"], data.samples["calibrate"]
     if not len(normals):
         return model

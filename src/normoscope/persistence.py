@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import tempfile
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ from .calibration import Calibration
 from .errors import DamagedModelError, ModelNotFoundError, NewerFormatError, NormoscopeError, OptionError
 from .methods.trivial import Statistic, Trivial
 from .model import RECALIBRATE, Model
-from .scoring import Pooling, Residual, Scoring
+from .rescoring import VarianceHead
+from .scoring import Scoring
 from .splits import PARTS
 from .transforms import Preprocessor
 from .types import Run, State
@@ -41,7 +41,7 @@ __all__ = ["FORMAT", "load_model", "replace_calibration", "save_model", "write_a
 FORMAT = 1
 """Version of the folder's layout; later versions read earlier ones."""
 
-DETECTOR, BASELINE = "detector/", "baseline/"
+DETECTOR, BASELINE, HEAD = "detector/", "baseline/", "head/"
 
 CHANGED = "its contents changed since it was written (sha256 differs)"
 
@@ -101,6 +101,8 @@ def _write(model: Model, folder: Path) -> None:
     tensors: State = {DETECTOR + key: value.contiguous() for key, value in model.detector.state().items()}
     for name, baseline in model.baselines.items():
         tensors |= {f"{BASELINE}{name}/{key}": value.contiguous() for key, value in baseline.state().items()}
+    if model.head is not None:
+        tensors |= {HEAD + key: value for key, value in model.head.state().items()}
     save_file(tensors, folder / "weights.safetensors")
     write_atomically(folder / "parts.json", json.dumps({part: model.parts[part] for part in PARTS}, indent=0))
     digests = {name: _sha256(folder / name) for name in ("weights.safetensors", "parts.json")}
@@ -125,7 +127,7 @@ def _calibration_text(model: Model, weights: str) -> str:
         {
             "format": FORMAT,
             "normoscope": __version__,
-            "scoring": _scoring_to_json(model.scoring),
+            "scoring": None if model.scoring is None else model.scoring.to_json(),
             "calibration": model.calibration.to_json(),
             "normals": model.parts.get(RECALIBRATE),
             "weights": weights,
@@ -142,18 +144,6 @@ def _seal(content: dict[str, Any]) -> str:
     """Hash the content whatever its layout and order."""
     plain = json.loads(json.dumps({key: value for key, value in content.items() if key != "seal"}))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-
-
-def _scoring_to_json(scoring: Scoring | None) -> dict[str, Any] | None:
-    if scoring is None:
-        return None
-    return {key: value.value if isinstance(value, Enum) else value for key, value in scoring.__dict__.items()}
-
-
-def _scoring_from_json(values: dict[str, Any] | None) -> Scoring | None:
-    if values is None:
-        return None
-    return Scoring(**{**values, "residual": Residual(values["residual"]), "pooling": Pooling(values["pooling"])})
 
 
 def _sha256(path: Path) -> str:
@@ -206,12 +196,17 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
         preprocessor=Preprocessor.from_json(content["preprocessor"]),
         detector=detector,
         calibration=Calibration.from_json(calibration["calibration"]),
-        scoring=_scoring_from_json(calibration["scoring"]),
+        scoring=Scoring.from_json(calibration["scoring"]) if calibration["scoring"] else None,
         baselines=baselines,
         parts=parts | ({RECALIBRATE: calibration["normals"]} if calibration["normals"] else {}),
         provenance=content["provenance"],
         run=run,
+        head=_head(content["preprocessor"]["channels"], _under(HEAD, tensors), run),
     )
+
+
+def _head(channels: int, tensors: State, run: Run) -> VarianceHead | None:
+    return VarianceHead.restored(channels, tensors, run) if tensors else None
 
 
 def _under(prefix: str, tensors: State) -> State:

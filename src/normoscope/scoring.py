@@ -8,8 +8,10 @@ One trained autoencoder can so be rescored without training again. Only maps of 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -18,9 +20,34 @@ from torch.nn import functional
 
 from .errors import OptionError
 
-__all__ = ["Pooling", "Residual", "Scoring", "gaussian_blur", "ssim_map"]
+__all__ = ["Differentiates", "Losses", "Pooling", "Residual", "Scoring", "Term", "gaussian_blur", "ssim_map"]
 
 Maps = Float[Tensor, "n h w"]
+
+
+class Term(Enum):
+    """A part of an image's loss that can be differentiated by the image."""
+
+    RECONSTRUCTION = "rec"
+    DIVERGENCE = "kl"
+    OBJECTIVE = "elbo"
+
+
+Losses = Mapping[Term, Callable[[Tensor], Tensor]]
+"""What an image's loss is made of: each maps images (n, c, h, w) to (n,)."""
+
+
+@runtime_checkable
+class Differentiates(Protocol):
+    """Can say how its loss changes with the image."""
+
+    def losses(self) -> Losses:
+        """Return the terms it has."""
+        ...
+
+    def loss_gradient(self, images: Float[Tensor, "n c h w"], term: Term) -> Float[Tensor, "n c h w"]:
+        """Return the derivative of each image's loss term with respect to the image."""
+        ...
 
 
 def _kernel(sigma: float, device: torch.device) -> Tensor:
@@ -96,6 +123,22 @@ class Residual(Enum):
     ABSOLUTE = "absolute"
     SSIM = "ssim"
     GRADIENT = "gradient"
+    VARIANCE = "variance"
+    REC_GRADIENT = "rec-gradient"
+    KL_GRADIENT = "kl-gradient"
+    ELBO_GRADIENT = "elbo-gradient"
+    KL_WEIGHTED = "kl-weighted"
+
+    @property
+    def term(self) -> Term | None:
+        """The loss term whose derivative is scored, None where only the reconstruction is."""
+        terms = {
+            Residual.REC_GRADIENT: Term.RECONSTRUCTION,
+            Residual.KL_GRADIENT: Term.DIVERGENCE,
+            Residual.ELBO_GRADIENT: Term.OBJECTIVE,
+            Residual.KL_WEIGHTED: Term.DIVERGENCE,
+        }
+        return terms.get(self)
 
     def __call__(self, images: Tensor, reconstruction: Tensor, sigma: float) -> Maps:
         """Return the residual map; only SSIM reads sigma."""
@@ -121,7 +164,9 @@ class Scoring:
     """How a reconstructing detector is scored.
 
     Args:
-        residual: squared, absolute, ssim (one minus it) or gradient (squared difference of gradients).
+        residual: squared, absolute, ssim (one minus it), gradient (squared difference of image gradients), variance
+            (squared over what a head learnt on select normals expects), rec-gradient, kl-gradient, elbo-gradient
+            (|derivative| of that loss term by the image), kl-weighted (squared times kl-gradient).
         sigma: Window of the SSIM residual in pixels; 1.5 is the usual, 3 with full support is stronger.
         pooling: mean; top: mean over the largest fraction of pixels; maximum: of the smoothed map.
         fraction: Share of pixels that `top` averages.
@@ -140,6 +185,15 @@ class Scoring:
                 raise OptionError(name, value, "0.3 to 50 pixels")
         if not 0 < self.fraction <= 1:
             raise OptionError("--fraction", self.fraction, "a share of the pixels in (0, 1]")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {key: value.value if isinstance(value, Enum) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Scoring:
+        """Rebuild from `to_json`."""
+        return cls(**{**values, "residual": Residual(values["residual"]), "pooling": Pooling(values["pooling"])})
 
     def map(self, images: Float[Tensor, "n c h w"], reconstruction: Float[Tensor, "n c h w"]) -> Maps:
         """Return the per-pixel scores."""

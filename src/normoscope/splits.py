@@ -52,8 +52,14 @@ class Parts:
         return value
 
 
-def split(collection: Collection, seed: int = 0) -> Parts:
+def split(collection: Collection, seed: int = 0, shares: Sequence[float] = (0.7, 0.1, 0.2)) -> Parts:
     """Cut a labelled collection into the four parts.
+
+    Args:
+        collection: Samples with a named normal class.
+        seed: Of the cuts.
+        shares: Of *train*, *select* and *calibrate* in the training normals; where official validation normals
+            calibrate, *select* keeps its share and *train* takes the rest.
 
     Raises:
         TooFewImagesError: No normal image is left to train on.
@@ -78,11 +84,11 @@ def split(collection: Collection, seed: int = 0) -> Parts:
             told.append(f"{len(abnormal) - len(strangers)} abnormals left out, whose patients have normals in training")
     if normals["validation"]:
         calibrate = normals["validation"]
-        select, train = _cut(samples, pool, (0.1, 0.9), rng)
-        told.append("official validation normals calibrate, 10 % of the training normals select")
+        select, train = _cut(samples, pool, (shares[1], 1 - shares[1]), rng)
+        told.append(f"official validation normals calibrate, {100 * shares[1]:.0f} % of the training normals select")
     else:
-        train, select, calibrate = _cut(samples, pool, (0.7, 0.1, 0.2), rng)
-        told.append("training normals cut 70/10/20")
+        train, select, calibrate = _cut(samples, pool, tuple(shares), rng)
+        told.append("training normals cut " + "/".join(f"{100 * share:.0f}" for share in shares))
     if not train:
         raise TooFewImagesError("train", 1, 0)
     shared = _shared_patients(samples, (train, select, calibrate, test))

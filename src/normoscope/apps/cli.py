@@ -19,6 +19,9 @@ __all__ = ["main", "parser"]
 EPILOG = """DATA is a path (folder, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance medmnist:pneumoniamnist,
 folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input, 130 interrupted."""
 
+RESIDUALS = ("squared", "absolute", "ssim", "gradient", "variance", "rec-gradient", "kl-gradient", "elbo-gradient",
+             "kl-weighted")  # fmt: skip
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error does."""
@@ -107,7 +110,9 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     _model_and_data(evaluate)
 
     compare = commands.add_parser("compare", parents=[data, split, run, output], help="fit and measure several methods")
-    compare.add_argument("methods", nargs="+", metavar="METHOD", help="NAME or NAME:FIELD=VALUE,FIELD=VALUE")
+    compare.add_argument("methods", nargs="+", metavar="METHOD", 
+                         help="NAME or NAME:FIELD=VALUE,FIELD=VALUE; residual, pooling and their numbers rescore it "
+                         "without training again")  # fmt: skip
     compare.add_argument("--data", required=True, metavar="DATA")
     compare.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipes' defaults")
     compare.add_argument("--seeds", type=int, default=1, metavar="N",
@@ -136,6 +141,14 @@ def _natural(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text!r}")
     return int(text)
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    """Read three percentages."""
+    shares = text.split(",")
+    if len(shares) != 3 or not all(s.isdecimal() for s in shares) or sum(map(int, shares)) != 100 or int(shares[0]) < 1:
+        raise argparse.ArgumentTypeError(f"expected three whole percentages that make 100, as 70,10,20, got {text!r}")
+    return tuple(int(s) / 100 for s in shares)
 
 
 def _rate(text: str) -> float:
@@ -193,6 +206,8 @@ def _split_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("split and preprocessing")
     group.add_argument("--split-seed", type=_natural, default=0, help="seed of the four parts (default: %(default)s)")
+    group.add_argument("--parts", type=_shares, metavar="TRAIN,SELECT,CALIBRATE", help="percent of the training "
+                       "normals (default: 70,10,20; 90,10 where official validation normals calibrate)")  # fmt: skip
     group.add_argument("--image-size", type=int, default=0, help="side in pixels; 0: automatic")
     group.add_argument("--image-channels", type=int, default=0, choices=[0, 1, 3], help="0: automatic")
     group.add_argument(
@@ -206,7 +221,8 @@ def _split_options() -> argparse.ArgumentParser:
 def _scoring_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("scoring of reconstructions (default: the method's own)")
-    group.add_argument("--residual", choices=["squared", "absolute", "ssim", "gradient"], help="comparison at a pixel")
+    group.add_argument("--residual", choices=RESIDUALS, help="comparison at a pixel; the -gradient ones "
+                       "differentiate the method's loss, variance is learnt on select normals")  # fmt: skip
     group.add_argument("--sigma", type=float, help="window of the ssim residual in pixels (default: 1.5)")
     group.add_argument("--pooling", choices=["mean", "top", "maximum"], help="how a map becomes a score")
     group.add_argument("--fraction", type=float, help="share of pixels that 'top' averages (default: 0.02)")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import csv
+import dataclasses
 import io
 import re
 import shlex
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -82,15 +84,34 @@ def _preprocessing(args: Args) -> Preprocessing:
 
 
 def _scoring(args: Args) -> Scoring | None:
-    """Return the scoring asked for; a number that nothing would read is refused."""
+    """Return the scoring asked for on the command line."""
+    return _scoring_of({name: value for name in _SCORING if (value := getattr(args, name)) is not None})
+
+
+_SCORING = ("residual", "pooling", "sigma", "fraction", "smoothing")
+
+
+def _scoring_of(values: Mapping[str, Any]) -> Scoring | None:
+    """Return the scoring these values name; a number that nothing would read is refused."""
     readers = {"sigma": ("residual", "ssim"), "fraction": ("pooling", "top"), "smoothing": ("pooling", "maximum")}
-    numbers = {name: getattr(args, name) for name in readers if getattr(args, name) is not None}
+    numbers = {name: values[name] for name in readers if name in values}
     for name, (option, value) in readers.items():
-        if name in numbers and getattr(args, option) != value:
+        if name in numbers and values.get(option) != value:
             raise OptionError(f"--{name}", numbers[name], f"to be used with --{option} {value}")
-    if args.residual is None and args.pooling is None:
+    if not values:
         return None
-    return Scoring(residual=Residual(args.residual or "squared"), pooling=Pooling(args.pooling or "mean"), **numbers)
+    chosen: dict[str, Any] = {"residual": "squared", "pooling": "mean", **values}
+    for name, kinds in (("residual", Residual), ("pooling", Pooling)):
+        if chosen[name] not in [kind.value for kind in kinds]:
+            raise OptionError(name, chosen[name], "one of " + ", ".join(kind.value for kind in kinds))
+    return Scoring.from_json(chosen | {name: _number(name, value) for name, value in numbers.items()})
+
+
+def _number(name: str, value: str | float) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise OptionError(name, value, "a number") from None
 
 
 def _partition(args: Args) -> Partition:
@@ -98,6 +119,7 @@ def _partition(args: Args) -> Partition:
         _load(args),
         preprocessing=_preprocessing(args),
         split_seed=args.split_seed,
+        shares=args.parts,
         skip_unreadable=args.skip_unreadable,
         progress=_progress(args),
     )
@@ -367,8 +389,11 @@ def compare(args: Args) -> int:
 def _recipe(text: str, preset: str) -> Recipe:
     """Read NAME or NAME:FIELD=VALUE,FIELD=VALUE."""
     name, _, fields = text.partition(":")
-    overrides = dict(pair.partition("=")[::2] for pair in fields.split(",")) if fields else {}
-    return Recipe(text, name, methods.build(name, preset, overrides))
+    values = dict(pair.partition("=")[::2] for pair in fields.split(",")) if fields else {}
+    own = {field.name for field in dataclasses.fields(cast("Any", methods.recipe_class(name)))}
+    scoring = {key: value for key, value in values.items() if key in _SCORING and key not in own}
+    overrides = {key: value for key, value in values.items() if key not in scoring}
+    return Recipe(text, name, methods.build(name, preset, overrides), _scoring_of(scoring))
 
 
 def _comparison_json(found: Comparison, args: Args, data: Partition) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How most autoencoders are fitted: one network, one loss, one stage."""
+"""How most networks that redraw images are fitted: one network, one loss, one stage."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Protocol, TypeVar
 
 from torch import Tensor
 
-from ..nn.autoencoder import Autoencoder
-from ..nn.detector import AutoencoderDetector
+from ..nn.detector import Network, ReconstructingDetector
 from ..training import History, Phase, Schedule, train
 from ..types import Images, Method, Run
 
 __all__ = ["fit_autoencoder"]
 
-Fitted = TypeVar("Fitted", bound=AutoencoderDetector)
+Fitted = TypeVar("Fitted", bound=ReconstructingDetector)
 
 
 class _Scheduled(Method, Protocol):
@@ -24,7 +23,7 @@ class _Scheduled(Method, Protocol):
 
 def fit_autoencoder(
     recipe: _Scheduled,
-    network: Autoencoder,
+    network: Network,
     loss: Callable[[Tensor], Tensor],
     detector: type[Fitted],
     normals: Images,

@@ -11,7 +11,7 @@ __all__ = ["collapse_warnings"]
 def collapse_warnings(
     images: Float[Tensor, "n c h w"],
     reconstructions: Float[Tensor, "n c h w"],
-    latents: Float[Tensor, "n d"],
+    latents: Float[Tensor, "n d"] | None = None,
 ) -> list[str]:
     """Tell from normals alone whether a network answers the same whatever it is shown.
 
@@ -21,7 +21,7 @@ def collapse_warnings(
     Args:
         images: Training normals; fewer than 2, or identical ones, say nothing.
         reconstructions: Of the same images.
-        latents: Of the same images.
+        latents: Of the same images, where the network has a latent vector.
 
     Returns:
         One sentence per finding.
@@ -36,7 +36,7 @@ def collapse_warnings(
             f"The network has collapsed: its reconstructions vary by {share:.2%} of what the training images do, "
             "so it shows every image the same picture; train longer, or with a lower learning rate."
         )
-    if float(latents.var(0).sum()) <= 1e-6 * float(latents.square().sum(1).mean()):
+    if latents is not None and float(latents.var(0).sum()) <= 1e-6 * float(latents.square().sum(1).mean()):
         found.append(
             "The latent space has collapsed: every training image has the same latent vector; "
             "distances in it mean nothing."

@@ -1,4 +1,4 @@
-"""What every detector made of an autoencoder can do."""
+"""What every detector made of a network that redraws images can do."""
 
 from __future__ import annotations
 
@@ -10,14 +10,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import DamagedModelError, ImageShapeError
+from ..errors import DamagedModelError, ImageShapeError, OptionError
 from ..progress import History
-from ..types import Images, Method, Run, State
+from ..scoring import Losses, Term
+from ..types import Embeds, Images, Method, Run, State
 from .autoencoder import Autoencoder
 from .collapse import collapse_warnings
 from .inference import in_chunks
+from .unet import UNet
 
-__all__ = ["AutoencoderDetector", "image_shape"]
+__all__ = ["AutoencoderDetector", "Network", "ReconstructingDetector", "image_shape"]
+
+Network = Autoencoder | UNet
+"""Maps images of its `image_shape` to reconstructions of the same shape."""
 
 _NETWORK = "network."
 _LOOKED_AT = 256
@@ -34,8 +39,8 @@ def image_shape(state: State) -> list[int]:
     return [int(side) for side in state["image_shape"]]
 
 
-class AutoencoderDetector:
-    """A fitted autoencoder: scores by its reconstruction error, localises, embeds and reconstructs.
+class ReconstructingDetector:
+    """A fitted network that redraws images: scores by its error, localises and reconstructs.
 
     The precision it was fitted in is part of its state, so that a saved model decides as it did before saving.
 
@@ -50,7 +55,7 @@ class AutoencoderDetector:
     def __init__(
         self,
         method: Method,
-        network: Autoencoder,
+        network: Network,
         device: torch.device,
         dtype: torch.dtype,
         history: History | None = None,
@@ -62,7 +67,7 @@ class AutoencoderDetector:
         self.history = History() if history is None else history
 
     @classmethod
-    def restored(cls, method: Method, network: Autoencoder, state: State) -> Self:
+    def restored(cls, method: Method, network: Network, state: State) -> Self:
         """Rebuild the detector on the processor from `state` and an untrained network of the same shape.
 
         Raises:
@@ -104,9 +109,26 @@ class AutoencoderDetector:
         residual: Tensor = self.network(images) - images
         return residual.square().mean(1)
 
-    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
-        """Return the latent vectors."""
-        return self._apply(self.network.encode, images)
+    def losses(self) -> Losses:
+        """Return what an image's loss is made of; a method with more terms adds them."""
+        return {Term.RECONSTRUCTION: lambda x: (self.network(x) - x).square().mean((1, 2, 3))}
+
+    def loss_gradient(self, images: Float[Tensor, "n c h w"], term: Term) -> Float[Tensor, "n c h w"]:
+        """Return the derivative of each image's loss term with respect to the image.
+
+        Raises:
+            OptionError: The method's loss has no such term.
+        """
+        losses = self.losses()
+        if term not in losses:
+            raise OptionError("--residual", f"{term.value} gradient", "a term of this method's loss")
+
+        def gradient(chunk: Tensor) -> Tensor:
+            chunk = chunk.detach().clone().requires_grad_()
+            (found,) = torch.autograd.grad(losses[term](chunk).sum(), chunk)
+            return found
+
+        return self._apply(gradient, images, gradients=True)
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the reconstructions in (0, 1)."""
@@ -116,9 +138,20 @@ class AutoencoderDetector:
         """Say, from up to 256 training normals, whether the network answers the same whatever it is shown."""
         rows = np.linspace(0, len(normals) - 1, min(len(normals), _LOOKED_AT)).astype(np.int64)
         images = normals.batch(rows)
-        return collapse_warnings(images, self.reconstruct(images), self.embed(images))
+        latents = self.embed(images) if isinstance(self, Embeds) else None
+        return collapse_warnings(images, self.reconstruct(images), latents)
 
-    def _apply(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    def _apply(self, function: Callable[[Tensor], Tensor], images: Tensor, *, gradients: bool = False) -> Tensor:
         if tuple(images.shape[1:]) != self.network.image_shape:
             raise ImageShapeError(self.network.image_shape, tuple(images.shape))
-        return in_chunks(function, images, self.device, self.dtype)
+        return in_chunks(function, images, self.device, self.dtype, gradients=gradients)
+
+
+class AutoencoderDetector(ReconstructingDetector):
+    """A fitted autoencoder: its latent vector, through which all of an image passes, is an embedding."""
+
+    network: Autoencoder
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Return the latent vectors."""
+        return self._apply(self.network.encode, images)

@@ -32,6 +32,8 @@ def in_chunks(
     images: Float[Tensor, "n c h w"],
     device: torch.device,
     dtype: torch.dtype,
+    *,
+    gradients: bool = False,
 ) -> Tensor:
     """Apply a function of image batches to chunks of one fixed size; the last is padded.
 
@@ -43,13 +45,14 @@ def in_chunks(
         images: What to apply it to.
         device: Where to compute.
         dtype: What layers compute in.
+        gradients: Let the function differentiate; it returns rows that need no gradient themselves.
 
     Returns:
         The rows, on the images' device.
     """
     size = chunk_size(tuple(images.shape[1:]))
     rows = []
-    with torch.inference_mode(), computing(device, dtype):
+    with torch.inference_mode(not gradients), computing(device, dtype):
         for chunk in torch.split(images, size):
             padded = F.pad(chunk, (0, 0) * 3 + (0, size - len(chunk))) if len(chunk) < size else chunk
             rows.append(function(padded.to(device))[: len(chunk)])
