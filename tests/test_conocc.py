@@ -11,7 +11,8 @@ from torch import Tensor
 
 from normoscope.errors import OptionError
 from normoscope.images import PixelStore
-from normoscope.methods.conocc import Alternation, CentredAutoencoder, ConOCC, Reduction, Score
+from normoscope.methods.conocc import ConOCC, Score
+from normoscope.nn.centred import Alternation, CentredAutoencoder, Reduction
 from normoscope.types import Run
 
 RUN = Run(device="cpu", precision="float32")

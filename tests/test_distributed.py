@@ -11,7 +11,8 @@ import torch
 from normoscope.distributed import Team, launch, team
 from normoscope.images import PixelStore
 from normoscope.methods.cae import CAE
-from normoscope.methods.conocc import Alternation, ConOCC
+from normoscope.methods.conocc import ConOCC
+from normoscope.nn.centred import Alternation
 from normoscope.types import Method, Run
 
 # 49 images in batches of 16: the last batch holds a single image, fewer than there are processes.

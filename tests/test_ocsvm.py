@@ -26,7 +26,7 @@ def test_nu_bounds_outliers_from_above_and_support_vectors_from_below(nu: float)
     train = draw_blobs(200, seed=0)
     detector = OCSVM(nu=nu).fit(as_images(train), Run())
     outside = np.mean(detector.anomaly_score(train).numpy() > 1e-4)
-    assert outside <= nu <= len(detector.vectors) / 200
+    assert outside <= nu <= len(detector.machine.vectors) / 200
     assert outside > nu / 3
 
 

@@ -24,50 +24,17 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import OptionError
-from ..images import batches
-from ..nn.autoencoder import ConvAutoencoder, check_widths
+from ..nn.autoencoder import check_widths
+from ..nn.centred import Alternation, CentredAutoencoder, Reduction
 from ..nn.detector import AutoencoderDetector, image_shape
-from ..nn.inference import chunk_size, in_chunks
 from ..training import Epoch, History, Phase, Schedule, train
 from ..types import Images, Run, State
 
-__all__ = ["Alternation", "CentredAutoencoder", "ConOCC", "Reduction", "Score", "center_on"]
-
-
-class Reduction(Enum):
-    """How an image's squared differences become one loss; either way the mean over images follows."""
-
-    SUM = "sum"
-    MEAN = "mean"
-
-    def __call__(self, squares: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
-        """Return one number per image."""
-        flat = squares.flatten(1)
-        return flat.sum(1) if self is Reduction.SUM else flat.mean(1)
-
-
-class Alternation(Enum):
-    """What the epochs after the warm-up train."""
-
-    JOINT = "joint"
-    ALTERNATE = "alternate"
-
-    def period(self, update_interval: int) -> int:
-        """Return after how many epochs the centre moves."""
-        return update_interval + (self is Alternation.ALTERNATE)
-
-    def constrains_only(self, number: int, update_interval: int) -> bool:
-        """Whether epoch `number` (from 1) trains the encoder's constraint alone."""
-        return self is Alternation.ALTERNATE and (number - 1) % self.period(update_interval) == 0
-
-    def reconstructs_only(self, number: int, update_interval: int) -> bool:
-        """Whether epoch `number` (from 1) trains the autoencoder alone."""
-        return self is Alternation.ALTERNATE and not self.constrains_only(number, update_interval)
+__all__ = ["ConOCC", "Score"]
 
 
 class Score(Enum):
@@ -160,10 +127,10 @@ class ConOCC:
 
         for _ in stage("warm-up", autoencoding, self._warm_up):
             pass
-        center_on(network, normals, run)
+        network.center_on(normals, run)
         for epoch in stage("constrained", scheduled, self._constrained):
             if epoch.number % self.schedule.period(interval) == 0:
-                center_on(network, normals, run)
+                network.center_on(normals, run)
         detector = _CentredDetector(self, network, run.torch_device, run.autocast_dtype, history)
         history.warnings += detector.collapse_warnings(normals)
         return detector
@@ -187,25 +154,6 @@ class ConOCC:
 
     def _network(self, image_shape: Sequence[int]) -> CentredAutoencoder:
         return CentredAutoencoder(image_shape, self.channels, self.latent_dim)
-
-
-class CentredAutoencoder(ConvAutoencoder):
-    """An autoencoder that remembers the centre of its latent vectors; `center` is mu."""
-
-    center: Tensor
-
-    def __init__(self, image_shape: Sequence[int], channels: Sequence[int], latent_dim: int) -> None:
-        super().__init__(image_shape, channels, latent_dim)
-        self.register_buffer("center", torch.zeros(latent_dim))
-
-
-def center_on(network: CentredAutoencoder, normals: Images, run: Run) -> None:
-    """Move the centre to the mean latent vector of all normals, in evaluation mode (section 2.2)."""
-    network.eval()
-    total = torch.zeros(network.latent_dim, dtype=torch.float64)
-    for batch in batches(normals, chunk_size(normals.shape[1:])):
-        total += in_chunks(network.encode, batch, run.torch_device, run.autocast_dtype).double().sum(0)
-    network.center.copy_(total / len(normals))
 
 
 class _CentredDetector(AutoencoderDetector):
