@@ -135,3 +135,5 @@ def test_collapse_is_seen_from_normals_alone() -> None:
     stuck = collapse_warnings(images, images, torch.ones(30, 5))
     assert [sentence.split(":")[0] for sentence in stuck] == ["The latent space has collapsed"]
     assert collapse_warnings(images[:1], same[:1], latents[:1]) == []
+    assert len(collapse_warnings(images, same)) == 1
+    assert collapse_warnings(images, images) == []

@@ -12,6 +12,7 @@ from normoscope.scoring import Pooling, Residual, Scoring, gaussian_blur, ssim_m
 A = torch.rand(3, 1, 40, 40, generator=torch.Generator().manual_seed(0))
 B = (A + 0.2 * torch.rand(3, 1, 40, 40, generator=torch.Generator().manual_seed(1))).clamp(0, 1)
 COLOUR = torch.rand(2, 3, 20, 20, generator=torch.Generator().manual_seed(2))
+OF_RECONSTRUCTIONS = [r for r in Residual if r.term is None and r is not Residual.VARIANCE]
 
 
 @pytest.mark.parametrize("sigma", [0.75, 1.5, 3.0])
@@ -59,11 +60,35 @@ def test_the_gradient_residual_compares_neighbouring_differences() -> None:
     np.testing.assert_allclose(Residual.GRADIENT(A, B, 1.5).numpy(), expected, atol=1e-6)
 
 
+def test_the_normalised_residual_by_hand() -> None:
+    image = torch.tensor([[[[0.0, 0.5, 0.5], [0.0, 0.5, 1.0]]]])
+    # along x: 0.5, 0, 0.5, 0.5 -> mean square 0.1875; along y: 0, 0, 0.5 -> 0.25 / 3
+    energy = 0.1875 + 0.25 / 3 + 1e-4
+    got = Residual.NORMALISED(image, torch.full_like(image, 0.5), 1.5)
+    expected = np.array([[[0.25, 0.0, 0.0], [0.25, 0.0, 0.25]]]) / energy
+    np.testing.assert_allclose(got.numpy(), expected, rtol=1e-5)
+
+
+def test_the_normalised_residual_is_the_squared_one_over_the_images_own_energy_alone() -> None:
+    array = COLOUR.double().numpy()
+    energy = (np.diff(array, axis=2) ** 2).mean((1, 2, 3)) + (np.diff(array, axis=3) ** 2).mean((1, 2, 3)) + 1e-4
+    other = COLOUR.flip(3) * 0.7
+    expected = Residual.SQUARED(COLOUR, other, 1.5).numpy() / energy[:, None, None]
+    np.testing.assert_allclose(Residual.NORMALISED(COLOUR, other, 1.5).numpy(), expected, rtol=1e-5)
+    flat = torch.full((1, 1, 5, 5), 0.5)
+    np.testing.assert_allclose(Residual.NORMALISED(flat, flat + 0.1, 1.5).numpy(), 100.0, rtol=1e-4)
+
+
+def test_contrast_cancels_in_the_normalised_residual() -> None:
+    dim, bright = (Residual.NORMALISED(c * A, c * B, 1.5).mean((1, 2)) for c in (0.5, 1.0))
+    torch.testing.assert_close(dim, bright, rtol=2e-3, atol=0)
+
+
 def test_the_gradient_residual_ignores_a_constant_offset() -> None:
     assert Residual.GRADIENT(A, A + 0.3, 1.5).max() < 1e-12
 
 
-@pytest.mark.parametrize("residual", Residual)
+@pytest.mark.parametrize("residual", OF_RECONSTRUCTIONS)
 def test_every_residual_is_a_map_that_grows_where_images_differ(residual: Residual) -> None:
     changed = A.clone()
     changed[:, :, 10:16, 10:16] = 1 - changed[:, :, 10:16, 10:16]
@@ -86,7 +111,7 @@ def test_the_smoothed_maximum_agrees_with_scipy() -> None:
     np.testing.assert_allclose(Scoring(pooling=Pooling.MAXIMUM, smoothing=2.0).score(maps).numpy(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("residual", Residual)
+@pytest.mark.parametrize("residual", OF_RECONSTRUCTIONS)
 @pytest.mark.parametrize("pooling", Pooling)
 def test_a_score_does_not_depend_on_batch_neighbours(residual: Residual, pooling: Pooling) -> None:
     scoring = Scoring(residual, pooling=pooling)

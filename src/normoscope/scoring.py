@@ -19,10 +19,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from .errors import OptionError
+from .features import gradient_statistic
 
 __all__ = ["Differentiates", "Losses", "Pooling", "Residual", "Scoring", "Term", "gaussian_blur", "ssim_map"]
 
 Maps = Float[Tensor, "n h w"]
+
+_LEAST_ENERGY = 1e-4
+"""Added to the gradient energy of images in [0, 1]: that of noise with a deviation of half a percent."""
 
 
 class Term(Enum):
@@ -102,6 +106,11 @@ def _gradient(images: Tensor, reconstruction: Tensor, sigma: float) -> Maps:
     return (along_x.square() + along_y.square()).mean(1)
 
 
+def _normalised(images: Tensor, reconstruction: Tensor, sigma: float) -> Maps:
+    energy = gradient_statistic(images).view(-1, 1, 1)
+    return _squared(images, reconstruction, sigma) / (energy + _LEAST_ENERGY)
+
+
 def _mean(maps: Maps, scoring: Scoring) -> Float[Tensor, " n"]:
     return maps.flatten(1).mean(1)
 
@@ -123,6 +132,7 @@ class Residual(Enum):
     ABSOLUTE = "absolute"
     SSIM = "ssim"
     GRADIENT = "gradient"
+    NORMALISED = "normalised"
     VARIANCE = "variance"
     REC_GRADIENT = "rec-gradient"
     KL_GRADIENT = "kl-gradient"
@@ -142,7 +152,13 @@ class Residual(Enum):
 
     def __call__(self, images: Tensor, reconstruction: Tensor, sigma: float) -> Maps:
         """Return the residual map; only SSIM reads sigma."""
-        maps = {"squared": _squared, "absolute": _absolute, "ssim": _ssim, "gradient": _gradient}
+        maps = {
+            "squared": _squared,
+            "absolute": _absolute,
+            "ssim": _ssim,
+            "gradient": _gradient,
+            "normalised": _normalised,
+        }
         return maps[self.value](images, reconstruction, sigma)
 
 
@@ -164,8 +180,10 @@ class Scoring:
     """How a reconstructing detector is scored.
 
     Args:
-        residual: squared, absolute, ssim (one minus it), gradient (squared difference of image gradients), variance
-            (squared over what a head learnt on select normals expects), rec-gradient, kl-gradient, elbo-gradient
+        residual: squared, absolute, ssim (one minus it), gradient (squared difference of image gradients),
+            normalised (squared over the image's own gradient energy, so that sharp images do not score high for
+            their sharpness: r² / (mean (dI/dx)² + mean (dI/dy)² + 1e-4) with forward differences), variance (squared
+            over what a head learnt on select normals expects), rec-gradient, kl-gradient, elbo-gradient
             (|derivative| of that loss term by the image), kl-weighted (squared times kl-gradient).
         sigma: Window of the SSIM residual in pixels; 1.5 is the usual, 3 with full support is stronger.
         pooling: mean; top: mean over the largest fraction of pixels; maximum: of the smoothed map.

@@ -19,8 +19,8 @@ __all__ = ["main", "parser"]
 EPILOG = """DATA is a path (folder, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance medmnist:pneumoniamnist,
 folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input, 130 interrupted."""
 
-RESIDUALS = ("squared", "absolute", "ssim", "gradient", "variance", "rec-gradient", "kl-gradient", "elbo-gradient",
-             "kl-weighted")  # fmt: skip
+RESIDUALS = ("squared", "absolute", "ssim", "gradient", "normalised", "variance", "rec-gradient", "kl-gradient",
+             "elbo-gradient", "kl-weighted")  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):
@@ -221,7 +221,8 @@ def _split_options() -> argparse.ArgumentParser:
 def _scoring_options() -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("scoring of reconstructions (default: the method's own)")
-    group.add_argument("--residual", choices=RESIDUALS, help="comparison at a pixel; the -gradient ones "
+    group.add_argument("--residual", choices=RESIDUALS, help="comparison at a pixel; normalised: squared "
+                       "over the image's gradient energy, the -gradient ones "
                        "differentiate the method's loss, variance is learnt on select normals")  # fmt: skip
     group.add_argument("--sigma", type=float, help="window of the ssim residual in pixels (default: 1.5)")
     group.add_argument("--pooling", choices=["mean", "top", "maximum"], help="how a map becomes a score")
