@@ -103,6 +103,21 @@ def test_two_phases_each_move_their_own_parameters() -> None:
     assert [len(epoch.losses) for epoch in history.epochs] == [2, 2, 2]
 
 
+def test_a_phase_listed_twice_takes_two_steps_with_one_optimiser() -> None:
+    line, other = Line(), Line()
+    twice, history = [phase(line)] * 2, History()
+    for _ in train(line, twice, noise(50), Schedule(4, 50, 1e-2), RUN, history, recipe=0):
+        pass
+    images = noise(50).batch(np.arange(50))
+    adam = torch.optim.Adam(other.parameters(), lr=1e-2)
+    for _ in range(8):
+        adam.zero_grad()
+        other.loss(images).backward()
+        adam.step()
+    torch.testing.assert_close(line.layer.weight, other.layer.weight, rtol=0, atol=1e-6)
+    assert [len(epoch.losses) for epoch in history.epochs] == [2] * 4
+
+
 def test_the_recorded_loss_is_the_mean_over_images_not_over_batches() -> None:
     line = Line()
     history = fit(line, Schedule(1, 32, 1e-12))

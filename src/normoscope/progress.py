@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Bar", "Epoch", "History", "Stage"]
+__all__ = ["Bar", "Epoch", "History", "Stage", "steps_shown"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Stage:
     Args:
         name: Unique within a fit.
         module: Networks and buffers.
-        optimizers: One per phase.
+        optimizers: One per player.
         patience: Epochs to wait for a better select loss; None keeps no best weights.
         epochs: Those done.
         best: The weights of the best epoch, while patience is asked for.
@@ -139,3 +139,13 @@ class Bar:
         """Show an epoch's losses."""
         if self._bar is not None:
             self._bar.set_postfix(loss=", ".join(f"{loss:.4g}" for loss in losses))
+
+
+def steps_shown(title: str, count: int, shown: bool) -> Iterable[int]:
+    """Count steps up; where `shown`, with a bar on standard error as soon as they take over a second."""
+    if not shown:
+        return range(count)
+    from tqdm import tqdm
+
+    bar: Iterable[int] = tqdm(range(count), title, unit="step", delay=1, leave=False)
+    return bar

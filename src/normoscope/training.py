@@ -27,7 +27,7 @@ from .nn.inference import computing
 from .progress import Bar, Epoch, History, Stage
 from .types import Images, Run
 
-__all__ = ["Epoch", "History", "Phase", "Schedule", "train"]
+__all__ = ["Epoch", "History", "Phase", "Schedule", "mean_loss", "train"]
 
 Loss = Callable[[Tensor], Tensor]
 
@@ -119,7 +119,8 @@ def train(
 
     Args:
         module: Everything a checkpoint must hold: networks, and buffers such as a centre.
-        phases: Run one after another on every batch, each with its own optimiser.
+        phases: Run one after another on every batch, each with its own optimiser; one that is listed several times
+            takes as many steps with it.
         normals: Images to train on.
         schedule: How long and in which portions.
         run: Seed, device, precision, checkpoint folder.
@@ -141,11 +142,12 @@ def train(
     here, device = team(), run.torch_device
     module.to(device)
     watch = phases[-1].loss if watch is None else watch
-    now = Stage(stage, module, [phase.optimizer(schedule, device) for phase in phases], schedule.patience)
+    optimizers = {key: phase.optimizer(schedule, device) for key, phase in {id(p): p for p in phases}.items()}
+    now = Stage(stage, module, list(optimizers.values()), schedule.patience)
     settings = {"recipe": repr(recipe), "schedule": repr(schedule)}
     keeper = Keeper(now, normals, run, history, settings, here.leads)
     keeper.resume()
-    steps = [here.step(module, phase.loss) for phase in phases]
+    steps = [(here.step(module, phase.loss), optimizers[id(phase)]) for phase in phases]
     per_epoch = schedule.steps(len(normals))
     shown = run.progress and here.leads and not now.done
     with Bar(stage, per_epoch * schedule.epochs, per_epoch * len(now.epochs), shown) as bar:
@@ -154,7 +156,7 @@ def train(
             begin = time.perf_counter()
             losses = _one_pass(now, steps, normals, schedule, run, here, bar)
             seconds = time.perf_counter() - begin
-            select_loss = here.agree(_mean_loss(module, watch, select, schedule.batch_size, run))
+            select_loss = mean_loss(module, watch, select, schedule.batch_size, run)
             epoch = Epoch(stage, number, losses, select_loss, len(normals), seconds)
             _check_finite(epoch)
             now.note(epoch)
@@ -170,7 +172,7 @@ def train(
 
 def _one_pass(
     now: Stage,
-    steps: Sequence[Callable[[Tensor, float], Tensor]],
+    steps: Sequence[tuple[Callable[[Tensor, float], Tensor], torch.optim.Optimizer]],
     normals: Images,
     schedule: Schedule,
     run: Run,
@@ -188,7 +190,7 @@ def _one_pass(
             batch.sort()  # so that a memory map is read forwards
             mine, weight = here.share(batch)
             images = normals.batch(mine, str(device))
-            for phase, (step, optimizer) in enumerate(zip(steps, now.optimizers, strict=True)):
+            for phase, (step, optimizer) in enumerate(steps):
                 optimizer.zero_grad(set_to_none=True)
                 with computing(device, dtype):
                     loss = step(images, weight)
@@ -201,8 +203,8 @@ def _one_pass(
     return tuple(losses)
 
 
-def _mean_loss(module: nn.Module, loss: Loss, images: Images | None, batch_size: int, run: Run) -> float | None:
-    """Return the mean loss over images in evaluation mode, None where there are none."""
+def mean_loss(module: nn.Module, loss: Loss, images: Images | None, batch_size: int, run: Run) -> float | None:
+    """Return the mean loss over images in evaluation mode, one value for the whole team, None where there are none."""
     if images is None or not len(images):
         return None
     module.eval()
@@ -210,7 +212,7 @@ def _mean_loss(module: nn.Module, loss: Loss, images: Images | None, batch_size:
     with torch.no_grad(), run.seeded(), computing(device, run.autocast_dtype):
         for batch in batches(images, batch_size, str(device)):
             total += float(loss(batch)) * len(batch)
-    return total / len(images)
+    return team().agree(total / len(images))
 
 
 def _check_finite(epoch: Epoch) -> None:
