@@ -13,12 +13,14 @@ import torch
 from normoscope.images import PixelStore
 from normoscope.methods.cae import CAE
 from normoscope.methods.conocc import ConOCC
+from normoscope.methods.f_anogan import FAnoGAN
 from normoscope.types import Method, Run
 
 KILLS = 10
 RECIPES = {
     "cae": CAE(latent_dim=16, channels=(8, 16), epochs=150, batch_size=16, patience=140),
     "conocc": ConOCC(latent_dim=16, channels=(8, 16), epochs=150, update_interval=7, batch_size=16),
+    "f_anogan": FAnoGAN(latent_dim=8, width=4, critic_steps=2, epochs=15, encoder_epochs=60, batch_size=16),
 }
 
 
@@ -46,7 +48,7 @@ def changed(folder: Path, before: dict[str, float]) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["cae", "conocc"])
+@pytest.mark.parametrize("method", sorted(RECIPES))
 def test_killed_at_ten_moments_and_while_writing_it_ends_with_the_same_scores(tmp_path: Path, method: str) -> None:
     recipe, folder = RECIPES[method], tmp_path / "checkpoints"
     folder.mkdir()

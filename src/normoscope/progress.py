@@ -142,10 +142,10 @@ class Bar:
 
 
 def steps_shown(title: str, count: int, shown: bool) -> Iterable[int]:
-    """Count steps up; where `shown`, with a bar on standard error as soon as they take over a second."""
+    """Count steps up; where `shown`, with a bar on standard error as soon as they take over half a second."""
     if not shown:
         return range(count)
     from tqdm import tqdm
 
-    bar: Iterable[int] = tqdm(range(count), title, unit="step", delay=1, leave=False)
+    bar: Iterable[int] = tqdm(range(count), title, unit="step", delay=0.5, leave=False)
     return bar

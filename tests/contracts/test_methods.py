@@ -24,7 +24,7 @@ from normoscope.types import Detector, Localizes, Method, Run
 from toys import BRIGHT, draw_blobs
 
 RUN = Run(seed=3)
-SMALL_BUDGET = {"epochs": 6, "update_interval": 2, "batch_size": 16}
+SMALL_BUDGET = {"epochs": 12, "update_interval": 2, "batch_size": 16, "search_steps": 4}
 
 every_method = pytest.mark.parametrize("name", methods.names())
 

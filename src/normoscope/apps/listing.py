@@ -25,5 +25,8 @@ def list_members(args: argparse.Namespace) -> int:
     else:
         texts = {name: docstring(args.what, name) for name in members(args.what)}
         rows = [{"name": n, "what": t.partition("\n")[0], "reference": reference(t)} for n, t in texts.items()]
-    emit("list", {args.what: rows}, table([[r["name"], r["what"]] for r in rows], [args.what, "what it is"]), args.json)
+    lines = [
+        [name, text] for r in rows for name, text in ((r["name"], r["what"]), ("", r.get("reference", ""))) if text
+    ]
+    emit("list", {args.what: rows}, table(lines, [args.what, "what it is"]), args.json)
     return 0

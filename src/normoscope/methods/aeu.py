@@ -72,14 +72,18 @@ class AEU:
             network = self._network(normals.shape[1:])
 
         def loss(images: Tensor) -> Tensor:
-            weighted, log_variance = network.weighted_error(images)
-            return (weighted + log_variance).mean()
+            return self.objective(network, images).mean()
 
         return fit_autoencoder(self, network, loss, _Detector, normals, run, select)
 
     def restore(self, state: State) -> _Detector:
         """Rebuild the fitted detector."""
         return _Detector.restored(self, self._network(image_shape(state)), state)
+
+    def objective(self, network: UncertainAutoencoder, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
+        """Return each image's negative log-likelihood, twice and up to a constant."""
+        weighted, log_variance = network.weighted_error(images)
+        return (weighted + log_variance).mean((1, 2, 3))
 
     def _network(self, image_shape: Sequence[int]) -> UncertainAutoencoder:
         return UncertainAutoencoder(image_shape, self.latent_dim, self.width, self.hidden, outputs=2)

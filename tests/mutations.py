@@ -1,0 +1,100 @@
+"""Do the tests notice? Breaks one line of mathematics at a time in a copy of the package, and runs the tests.
+
+    python tests/mutations.py          # exits 1 if a break survives
+
+Not part of the test suite: it runs parts of it again and again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+BREAKS = [
+    (
+        "score sign flipped",
+        "nn/detector.py",
+        "lambda x: self.pixel_scores(x).mean((1, 2))",
+        "lambda x: -self.pixel_scores(x).mean((1, 2))",
+        "tests/contracts/test_methods.py -k planted_anomalies_score_higher",
+    ),
+    (
+        "centre not detached (the batch's own mean)",
+        "methods/conocc.py",
+        "(latent - network.center).square()",
+        "(latent - latent.mean(0)).square()",
+        "tests/test_conocc.py",
+    ),
+    ("KL dropped", "methods/vae.py", " + self.kl_weight * kl", "", "tests/test_vae.py"),
+    (
+        "memory bypassed",
+        "methods/memae.py",
+        "return self.recall(self.memory.address(latent))",
+        "return super().decode(latent)",
+        "tests/test_memae.py",
+    ),
+    (
+        "energy sign flipped",
+        "nn/mixture.py",
+        "return -torch.logsumexp(",
+        "return torch.logsumexp(",
+        "tests/test_dagmm.py",
+    ),
+    (
+        "radius at the wrong quantile",
+        "nn/ball.py",
+        "torch.quantile(squares.double().sqrt(), 1 - nu)",
+        "torch.quantile(squares.double().sqrt(), nu)",
+        "tests/test_deep_svdd.py",
+    ),
+    (
+        "a worse phase kept",
+        "methods/_gating.py",
+        "not has < had",
+        "False",
+        "tests/test_dual_encoder.py",
+    ),
+    (
+        "log-variance left out of the loss",
+        "methods/aeu.py",
+        "return (weighted + log_variance).mean((1, 2, 3))",
+        "return weighted.mean((1, 2, 3))",
+        "tests/test_ae.py -k uncertain",
+    ),
+]
+
+
+def survives(file: str, before: str, after: str, tests: str) -> bool:
+    """Break a copy and say whether the tests still pass."""
+    with tempfile.TemporaryDirectory(prefix="normoscope-mutation-") as name:
+        copy = Path(name)
+        for folder in ("src", "tests"):
+            shutil.copytree(ROOT / folder, copy / folder)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        target = copy / "src" / "normoscope" / file
+        text = target.read_text(encoding="utf-8")
+        assert text.count(before) == 1, f"{file} holds {before!r} {text.count(before)} times"
+        target.write_text(text.replace(before, after), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests.split()]
+        environment = os.environ | {"PYTHONPATH": str(copy / "src"), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, cwd=copy, env=environment, capture_output=True).returncode == 0
+
+
+def main() -> int:
+    """Try every break."""
+    alive = 0
+    for name, *how in BREAKS:
+        survived = survives(*how)
+        alive += survived
+        print(f"{'SURVIVES' if survived else 'noticed':9} {name}", flush=True)
+    return int(alive > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
