@@ -4,7 +4,7 @@
 
 Both sides train on all official training normals and are tested on the official test set: the `cae` recipe at the
 quick preset's epochs, batch and learning rate, without early stopping, against the plain loop of `baseline.py`. Labels
-are used to report, never to choose.
+are used to report, never to choose. Each seed is stored as it ends; a run that was stopped goes on there.
 """
 
 from __future__ import annotations
@@ -43,44 +43,45 @@ def main() -> None:
     args = parser.parse_args()
     allocator.tune()
     torch.set_num_threads(args.threads)
-    figures = {name: compare(name, path, args.seeds) for name, path in SETS.items()}
+    recipe = json.loads(json.dumps(dataclasses.asdict(RECIPE)))
+    before = json.loads(args.out.read_text(encoding="utf-8")) if args.out.exists() else {}
+    aurocs = before["auroc"] if before.get("recipe") == recipe else {name: [] for name in SETS}
     result = {
-        "what": "AUROC (anomaly = pneumonia) of the cae network trained fast and plainly, paired over seeds",
+        "what": "AUROC (anomaly = pneumonia) of the cae network trained fast and plainly, a pair per seed; "
+        "mean difference and its paired 95 % t-interval",
         "command": "python benchmarks/equal_accuracy.py " + " ".join(sys.argv[1:]),
-        "recipe": dataclasses.asdict(RECIPE),
+        "recipe": recipe,
         "precision": str(Run().autocast_dtype).removeprefix("torch."),
         "machine": facts(),
-        "figures": figures,
+        "auroc": aurocs,
     }
     args.out.parent.mkdir(parents=True, exist_ok=True)
+    for name, path in SETS.items():
+        images = load(path)
+        for seed in range(len(aurocs[name]), args.seeds):
+            aurocs[name].append([fast(*images, seed), plain(*images, seed)])
+            args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            print(name, "seed", seed, "normoscope, baseline:", aurocs[name][-1], file=sys.stderr)
+    result["difference"] = {name: difference(pairs) for name, pairs in aurocs.items()}
     args.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    for name, figure in figures.items():
-        low, high = figure["difference_95_percent"]
-        print(f"{name:16} mean difference {figure['mean_difference']:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
+    for name, (mean, low, high) in result["difference"].items():
+        print(f"{name:16} mean difference {mean:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}")
 
 
-def compare(name: str, path: str, seeds: int) -> dict[str, object]:
-    """Return both sides' AUROC per seed and the paired difference with its t-interval."""
+def load(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return training normals, test images (n, 1, h, w) and test labels."""
     file = np.load(Path(os.environ["NORMOSCOPE_DATA"], path))
     normal = file["train_labels"].ravel() == 0
-    normals, test = file["train_images"][normal][:, None], file["test_images"][:, None]
     labels = (file["test_labels"].ravel() != 0).astype(int)
-    aurocs: dict[str, list[float]] = {"normoscope": [], "baseline": []}
-    for seed in range(seeds):
-        aurocs["normoscope"].append(fast(normals, test, labels, seed))
-        aurocs["baseline"].append(plain(normals, test, labels, seed))
-        print(name, "seed", seed, {side: round(values[-1], 4) for side, values in aurocs.items()}, file=sys.stderr)
-    differences = [a - b for a, b in zip(*aurocs.values(), strict=True)]
+    return file["train_images"][normal][:, None], file["test_images"][:, None], labels
+
+
+def difference(pairs: list[list[float]]) -> tuple[float, float, float]:
+    """Return the mean difference over seeds, normoscope less baseline, and its paired t-interval."""
+    differences = [a - b for a, b in pairs]
     mean = statistics.fmean(differences)
-    half = student.ppf(0.975, seeds - 1) * statistics.stdev(differences) / math.sqrt(seeds)
-    return {
-        "train_normals": len(normals),
-        "test_images": len(test),
-        "prevalence": float(labels.mean()),
-        "auroc": aurocs,
-        "mean_difference": mean,
-        "difference_95_percent": [mean - half, mean + half],
-    }
+    half = student.ppf(0.975, len(pairs) - 1) * statistics.stdev(differences) / math.sqrt(len(pairs))
+    return mean, mean - half, mean + half
 
 
 def fast(normals: np.ndarray, test: np.ndarray, labels: np.ndarray, seed: int) -> float:

@@ -19,6 +19,7 @@
     │   ├── DamagedModelError      a file is missing, truncated or changed
     │   └── NewerFormatError       written by a later version
     ├── NotCalibratedError         too few normals for the wished false-alarm rate
+    ├── JobError                   a job of a long run failed
     └── TrainingError
         ├── DivergedError          the loss is not a number
         └── CheckpointError        a checkpoint belongs to another run, or is damaged
@@ -39,6 +40,7 @@ __all__ = [
     "DivergedError",
     "ImageDepthError",
     "ImageShapeError",
+    "JobError",
     "LayoutError",
     "LeakageError",
     "MissingExtraError",
@@ -203,6 +205,13 @@ class NotCalibratedError(NormoscopeError):
     def __init__(self, needed: int, given: int, unit: str = "normals") -> None:
         self.needed, self.given, self.unit = needed, given, unit
         super().__init__(f"not calibrated: {needed} {unit} needed, {given} given.")
+
+
+class JobError(NormoscopeError):
+    """A job of a long run failed."""
+
+    def __init__(self, name: str, cause: str) -> None:
+        super().__init__(f"job {name}: {cause}")
 
 
 class TrainingError(NormoscopeError):

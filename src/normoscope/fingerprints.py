@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import importlib.util
 import platform
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from torch import nn
 
 from .types import Images, Run
 
-__all__ = ["circumstances", "data_fingerprint", "network_fingerprint", "processor"]
+__all__ = ["circumstances", "code_fingerprint", "data_fingerprint", "network_fingerprint", "processor"]
 
 _LOOKED_AT = 512
 
@@ -55,3 +59,54 @@ def circumstances(run: Run) -> dict[str, Any]:
         "precision": str(run.autocast_dtype).removeprefix("torch."),
         "torch": torch.__version__,
     }
+
+
+@cache
+def code_fingerprint(modules: tuple[str, ...]) -> str:
+    """Hash the code of these modules and of all they import from this package, directly or not.
+
+    Comments, docstrings and layout do not count, nor do modules that compute nothing (the wording of errors, listings,
+    the version) or find data, for data are known by the hash of their pixels.
+    """
+    root = __name__.partition(".")[0]
+    silent = {root, *(f"{root}.{name}" for name in ("errors", "registry", "_version", "sources", "protocols._data"))}
+    found: dict[str, str] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        spec = None if name in found or name in silent else importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            continue
+        tree = ast.parse(Path(spec.origin).read_bytes())
+        found[name] = ast.dump(_Undocumented().visit(tree))
+        waiting += _imported(tree, name if spec.submodule_search_locations else name.rpartition(".")[0], root)
+    return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:20]
+
+
+class _Undocumented(ast.NodeTransformer):
+    """Takes texts out that stand alone, as docstrings do."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        alone = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if alone else node
+
+
+def _imported(tree: ast.Module, package: str, root: str) -> Iterator[str]:
+    """Name the modules that a module imports from this package, wherever in it."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == root)
+        if not isinstance(node, ast.ImportFrom):
+            continue
+        relative = "." * node.level + (node.module or "")
+        base = importlib.util.resolve_name(relative, package) if node.level else relative
+        if base.partition(".")[0] == root:
+            yield base
+            yield from (name for alias in node.names if _is_module(name := f"{base}.{alias.name}"))
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its parent is a module, not a package
+        return False

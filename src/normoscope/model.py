@@ -35,7 +35,7 @@ from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
 from .transforms import Prepared, Preprocessing, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Reconstructs, Run, Sample
 
-__all__ = ["RECALIBRATE", "Model", "Partition", "fit", "partition", "record"]
+__all__ = ["RECALIBRATE", "Model", "Partition", "fit", "partition", "provenance", "record"]
 
 BATCH = 256
 """Images scored at a time: fixed, so that a score does not depend on how many are scored with it."""
@@ -384,13 +384,21 @@ def _provenance(data: Partition, run: Run, detector: Detector, seconds: float, c
     return {**record(data, run, command), "training": training, "notes": [*data.notes, *kept["warnings"]]}
 
 
-def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
-    """Return the provenance of any result on this data: versions, commit, seed, split, data hash, hardware."""
+def provenance(run: Run, command: str) -> dict[str, Any]:
+    """Return when, with what and on what something was computed."""
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command,
         "versions": _versions(),
         "commit": _commit(),
+        "hardware": _hardware(run),
+    }
+
+
+def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
+    """Return the provenance of any result on this data: versions, commit, seed, split, data hash, hardware."""
+    return {
+        **provenance(run, command),
         "seed": run.seed,
         "split": {"seed": data.cut.seed, "rule": data.cut.rule, "by_patient": data.cut.by_patient},
         "data": {
@@ -400,7 +408,6 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
             "hash": _data_hash(data.parts),
             "counts": {part: len(data.samples[part]) for part in PARTS},
         },
-        "hardware": _hardware(run),
     }
 
 

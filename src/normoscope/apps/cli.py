@@ -61,6 +61,10 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         from .listing import list_members
 
         return list_members
+    if name == "reproduce":
+        from .reproduction import reproduce
+
+        return reproduce
     from . import commands
 
     return cast("Callable[[argparse.Namespace], int]", getattr(commands, name))
@@ -77,8 +81,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", parents=[run, output], help="train, evaluate and report on the built-in phantom")
     demo.add_argument("--out", default="demo", help="folder for model and report (default: %(default)s)")
 
-    listing = commands.add_parser("list", parents=[output], help="list methods, sources or metrics")
-    listing.add_argument("what", choices=["methods", "sources", "metrics"])
+    listing = commands.add_parser("list", parents=[output], help="list methods, sources, metrics or protocols")
+    listing.add_argument("what", choices=["methods", "sources", "metrics", "protocols"])
 
     inspect = commands.add_parser("inspect", parents=[data, output], help="look at data before anything is fitted")
     inspect.add_argument("data", metavar="DATA")
@@ -133,6 +137,17 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     _model_and_data(report)
     report.add_argument("--out", required=True, metavar="HTML", help="report to write")
     report.add_argument("--no-images", action="store_true", help="leave images and file names out")
+
+    reproduce = commands.add_parser(
+        "reproduce", parents=[output], help="run a paper's experiment and print its tables beside the published ones"
+    )
+    reproduce.add_argument("protocol", metavar="PROTOCOL", help="one of 'normoscope list protocols'")
+    reproduce.add_argument("--quick", action="store_true", help="the short form, minutes instead of hours")
+    reproduce.add_argument("--seeds", type=_natural, default=0, metavar="N", help="default: the paper's number")
+    reproduce.add_argument("--processes", type=int, metavar="N", help="jobs at once, one thread each (default: cores)")
+    reproduce.add_argument("--collect", action="store_true", help="run nothing: tables of the jobs that are done")
+    reproduce.add_argument("--out", default="results", metavar="DIR", help="folder of tables, figures and jobs "
+                           "(default: %(default)s)")  # fmt: skip
     return top
 
 

@@ -125,7 +125,7 @@ def _partition(args: Args) -> Partition:
     )
 
 
-def _command(args: Args) -> str:
+def command_line(args: Args) -> str:
     return "normoscope " + shlex.join(args.typed)
 
 
@@ -175,7 +175,7 @@ def _fit_here(args: Args, target: Path, checkpoint: Path) -> int:
     run = _run(args, checkpoint=checkpoint, resume=args.resume)
     model = fit_model(
         name, recipe, _partition(args), preset=preset, scoring=_scoring(args), run=run,
-        false_alarms=args.false_alarms, command=_command(args),
+        false_alarms=args.false_alarms, command=command_line(args),
     )  # fmt: skip
     if not distributed.team().leads:
         return 0
@@ -419,7 +419,7 @@ def _comparison_json(found: Comparison, args: Args, data: Partition) -> dict[str
         "first": found.first,
         "rows": rows,
         "notes": [*found.notes],
-        "provenance": record(data, _run(args), _command(args)),
+        "provenance": record(data, _run(args), command_line(args)),
     }
 
 
@@ -498,7 +498,7 @@ def report(args: Args) -> int:
     run = _run(args)
     model = load_model(args.model, run)
     found = assess(model, _load(args, model=model), skip_unreadable=args.skip_unreadable, progress=run.progress)
-    out = write_report(found, Path(args.out), images=not args.no_images, command=_command(args))
+    out = write_report(found, Path(args.out), images=not args.no_images, command=command_line(args))
     emit("report", {"report": str(out), **assessment_json(found)}, f"report  {out}", args.json)
     return 0
 
@@ -510,10 +510,10 @@ def demo(args: Args) -> int:
     out = Path(args.out)
     run = _run(args)
     data = partition(sources.load("phantom", options={"seed": str(args.seed)}), progress=run.progress)
-    model = fit_model("cae", methods.build("cae", "quick"), data, preset="quick", run=run, command=_command(args))
+    model = fit_model("cae", methods.build("cae", "quick"), data, preset="quick", run=run, command=command_line(args))
     save_model(model, out / "model", overwrite=(out / "model").exists())
     found = assess(model, data.collection, progress=run.progress)
-    page = write_report(found, out / "report.html", images=True, command=_command(args))
+    page = write_report(found, out / "report.html", images=True, command=command_line(args))
     best = max(interval.value for interval in found.baselines.values())
     beaten = found.evaluation.auroc.value > best
     verdict = (

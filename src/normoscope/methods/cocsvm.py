@@ -88,10 +88,11 @@ class COCSVM:
 
 
 class _CodeBoundary(CodeDetector):
-    """Fitted: an autoencoder, and a boundary around the codes of normal images."""
+    """Fitted: an autoencoder (by itself a `cae`), and a boundary around the codes of normal images."""
 
     def __init__(self, encoder: AutoencoderDetector, machine: SupportVectors) -> None:
         super().__init__(encoder)
+        self.autoencoder = encoder
         self.machine = machine
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:

@@ -1,0 +1,90 @@
+"""`normoscope reproduce`: a paper's experiment, run where it stopped, and its tables beside the published numbers."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import protocols
+from ..errors import DataNotFoundError, OptionError
+from ..model import provenance
+from ..persistence import write_atomically
+from ..protocols._jobs import timed
+from ..protocols._pages import as_json, latex, markdown
+from ..runner import Job, Processes, Result, finished, run_jobs
+from ..types import Run
+from . import allocator
+from .commands import command_line
+from .output import emit, note, plain
+
+__all__ = ["reproduce"]
+
+
+def reproduce(args: argparse.Namespace) -> int:
+    """Say how long it will take, do the jobs that are not done, and write tables, figures and claims."""
+    allocator.tune()
+    torch.set_num_threads(1)
+    if args.processes is not None and args.processes < 1:
+        raise OptionError("--processes", args.processes, "at least 1")
+    protocol = protocols.build(args.protocol, quick=args.quick, seeds=args.seeds)
+    name = args.protocol + ("_quick" if args.quick else "")
+    out = Path(args.out)
+    folder = out / "jobs" / name
+    plan = protocol.plan()
+    for data in plan.absent:
+        note(str(data), args.quiet)
+    if not plan.jobs:
+        raise DataNotFoundError(args.protocol, "$NORMOSCOPE_DATA", "none of its data is there; see the notes above")
+    pending = [job for job in plan.jobs if finished(job, folder) is None]
+    if args.collect:
+        note(f"{len(plan.jobs) - len(pending)} of {len(plan.jobs)} jobs are done; the others are left out", args.quiet)
+        results = [result for job in plan.jobs if (result := finished(job, folder)) is not None]
+    else:
+        results = _run(list(plan.jobs), pending, folder, args)
+    outcome = protocol.outcome(results, plan.absent)
+    content = plain(as_json(outcome, plan.absent, _provenance(results, len(plan.jobs), args)))
+    write_atomically(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
+    write_atomically(out / f"{name}.md", markdown(content))
+    write_atomically(out / f"{name}.tex", latex(content))
+    for figure in outcome.figures:
+        write_atomically(out / f"{figure.name}.svg", figure.svg)
+    emit("reproduce", content, markdown(content), args.json)
+    return 0
+
+
+def _run(jobs: list[Job], pending: list[Job], folder: Path, args: argparse.Namespace) -> list[Result]:
+    """Time what is left, tell, and do it."""
+    engine = Processes(args.processes)
+    if pending:
+        note("timing 20 steps of every method that is left", args.quiet)
+        costs = {job.key: job.cost for job in timed(pending)}
+        seconds = max(sum(costs.values()) / engine.at_once, max(costs.values()))
+        said = f"{len(pending)} of {len(jobs)} jobs to do, about {_duration(seconds)} with {engine.at_once} at once"
+        note(f"{said}; stop at any time, the same command goes on", args.quiet)
+        jobs = [dataclasses.replace(job, cost=costs.get(job.key, 0.0)) for job in jobs]
+    return run_jobs(jobs, folder, engine=engine, progress=not args.quiet and sys.stderr.isatty())
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+
+
+def _provenance(results: Sequence[Result], asked: int, args: argparse.Namespace) -> dict[str, Any]:
+    """Say when, with what and on what; hours of work may have several answers, so the jobs' own are listed."""
+    where = {json.dumps(result.where, sort_keys=True) for result in results}
+    return {
+        **provenance(Run(), command_line(args)),
+        "jobs": {"asked": asked, "done": len(results)},
+        "seconds": round(sum(result.seconds for result in results), 1),
+        "first": min((result.created for result in results), default=None),
+        "last": max((result.created for result in results), default=None),
+        "where": [json.loads(text) for text in sorted(where)],
+    }

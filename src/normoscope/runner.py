@@ -1,0 +1,249 @@
+"""Runs jobs, each once: one process per core with one thread each; what is done stays done.
+
+    jobs --key--> folder/KEY.json if it is there, else engine: work(arguments) --> folder/KEY.json --> results
+
+A job is a function, named by its module, and JSON arguments. Its key hashes both and the code of every module of this
+package that the function can reach, so changed arguments, data (whose hash is an argument) or mathematics make another
+job. A run killed at any moment repeats no finished job; those under way go on from their checkpoints. Results do not
+depend on how many run at once, for each job computes in one thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+from .errors import JobError
+from .fingerprints import circumstances, code_fingerprint
+from .persistence import write_atomically
+from .types import Run
+
+__all__ = ["Done", "Engine", "Job", "Processes", "Result", "finished", "perform", "run_jobs"]
+
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Args:
+        name: What people call it.
+        work: `module:function`; the function maps (arguments, checkpoint folder) to a JSON value.
+        arguments: JSON values; they name everything the result depends on, the data's hash included.
+        modules: Modules beside the function's own whose code the result depends on, for instance a method's.
+        cost: Seconds it will take, as far as is known; the dearest start first.
+    """
+
+    name: str
+    work: str
+    arguments: Mapping[str, Any]
+    modules: tuple[str, ...] = ()
+    cost: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """Hash of the work, its arguments and the code."""
+        code = code_fingerprint((self.work.partition(":")[0], *self.modules))
+        text = json.dumps([self.work, self.arguments, code], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job gave.
+
+    Args:
+        job: The job.
+        value: What its function returned.
+        seconds: How long the last attempt took.
+        created: When it ended, UTC.
+        where: Processor, precision and torch version.
+    """
+
+    job: Job
+    value: Any
+    seconds: float
+    created: str
+    where: Mapping[str, Any]
+
+
+Done = tuple[Job, Mapping[str, Any] | Exception]
+"""A job with the content of its result file, or with what went wrong."""
+
+Engine = Callable[[Sequence[Job], Path], Iterator[Done]]
+"""Does jobs, in any order and any number at once; a job whose process dies may be left out and is asked for again."""
+
+
+def finished(job: Job, folder: Path) -> Result | None:
+    """Read a job's result, None where it is not done.
+
+    Raises:
+        JobError: The file is damaged.
+    """
+    file = folder / f"{job.key}.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return Result(job, content["value"], content["seconds"], content["created"], content["where"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise JobError(job.name, f"its result {file} cannot be read ({error}); delete the file") from None
+
+
+def perform(job: Job, checkpoint: Path) -> dict[str, Any]:
+    """Do one job in this process and return what its result file will hold."""
+    module, _, function = job.work.partition(":")
+    began = time.perf_counter()
+    value = getattr(importlib.import_module(module), function)(job.arguments, checkpoint)
+    return {
+        "name": job.name,
+        "work": job.work,
+        "arguments": dict(job.arguments),
+        "seconds": round(time.perf_counter() - began, 3),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "where": circumstances(Run()),
+        "value": value,
+    }
+
+
+def run_jobs(
+    jobs: Sequence[Job], folder: Path, *, engine: Engine | None = None, progress: bool = False
+) -> list[Result]:
+    """Do what is not done yet and return all results, in the jobs' order.
+
+    Args:
+        jobs: What to do; equal jobs are done once.
+        folder: Where results stand and checkpoints lie.
+        engine: What does the work; None takes a process per core this process may use.
+        progress: Show a bar with the time left, by the jobs' costs where they are known.
+
+    Raises:
+        JobError: Some jobs failed, or their process died three times; the others are done all the same.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pending = {job.key: job for job in sorted(jobs, key=lambda job: -job.cost) if finished(job, folder) is None}
+    failures: list[JobError] = []
+    with _bar(jobs, list(pending.values()), progress) as advance:
+        for _ in range(_ATTEMPTS):
+            for job, content in (engine or Processes())(list(pending.values()), folder) if pending else ():
+                if isinstance(content, Exception):
+                    failures.append(JobError(job.name, str(content) or type(content).__name__))
+                else:
+                    write_atomically(folder / f"{job.key}.json", json.dumps(content))
+                    shutil.rmtree(_checkpoint(job, folder), ignore_errors=True)
+                del pending[job.key]
+                advance(job)
+    failures += [
+        JobError(job.name, f"its process died {_ATTEMPTS} times (too little memory?)") for job in pending.values()
+    ]
+    if failures:
+        raise failures[0] if len(failures) == 1 else JobError(f"1 of {len(failures)} that failed", str(failures[0]))
+    return [result for job in jobs if (result := finished(job, folder)) is not None]
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The engine of one machine.
+
+    Args:
+        count: How many processes work at once; None takes the cores this process may use.
+    """
+
+    count: int | None = None
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs are done at the same time."""
+        if self.count is not None:
+            return self.count
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def __call__(self, jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
+        """Do the jobs in one pool; end early where a process of it dies."""
+        spawn = multiprocessing.get_context("spawn")
+        with _one_thread(), ProcessPoolExecutor(self.at_once, spawn, initializer=_begin) as pool:
+            waiting: dict[Future[dict[str, Any]], Job] = {
+                pool.submit(perform, job, _checkpoint(job, folder)): job for job in jobs
+            }
+            while waiting:
+                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                    job, error = waiting.pop(done), done.exception()
+                    if isinstance(error, BrokenProcessPool):
+                        return
+                    if error is not None and not isinstance(error, Exception):
+                        raise error
+                    yield job, done.result() if error is None else error
+
+
+def _checkpoint(job: Job, folder: Path) -> Path:
+    return folder / f"{job.key}.checkpoint"
+
+
+def _begin() -> None:
+    """Compute in one thread, and end with the process that started this one, however that ends."""
+    import torch
+
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let processes started meanwhile compute in one thread each, whichever library does."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _bar(jobs: Sequence[Job], pending: Sequence[Job], shown: bool) -> Iterator[Callable[[Job], None]]:
+    """Show how much work is done; a job without a known cost counts one second."""
+    from tqdm import tqdm
+
+    whole = {job.key: job.cost or 1.0 for job in jobs}
+    left = sum(job.cost or 1.0 for job in pending)
+    form = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+    done = len(whole) - len(pending)
+    title = f"{done} of {len(whole)} jobs"
+    with tqdm(
+        desc=title, total=sum(whole.values()), initial=sum(whole.values()) - left, bar_format=form, disable=not shown
+    ) as bar:
+
+        def advance(job: Job) -> None:
+            nonlocal done
+            done += 1
+            bar.set_description(f"{done} of {len(whole)} jobs")
+            bar.update(job.cost or 1.0)
+
+        yield advance

@@ -1,0 +1,157 @@
+"""Protocols name their data and jobs, cut folds as they say, and judge claims by numbers alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from normoscope import protocols
+from normoscope.errors import OptionError
+from normoscope.protocols import Outcome, Table, Verdict, _data, _trial
+from normoscope.protocols._conocc_claims import claims
+from normoscope.protocols._data import Absent
+from normoscope.protocols._pages import as_json, latex, markdown
+from normoscope.protocols.conocc2020 import FOLDS, PUBLISHED
+from normoscope.registry import docstring
+from normoscope.types import Collection, Sample
+
+every_protocol = pytest.mark.parametrize("name", protocols.names())
+
+
+@every_protocol
+@pytest.mark.parametrize("quick", [False, True])
+def test_without_data_nothing_is_planned_and_everything_absent_is_named(
+    name: str, quick: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("NORMOSCOPE_DATA", str(tmp_path))
+    plan = protocols.build(name, quick=quick).plan()
+    assert not plan.jobs
+    assert plan.absent
+    assert all("not run, data absent. Get it from " in str(data) for data in plan.absent)
+
+
+@every_protocol
+def test_a_protocol_says_what_it_is_and_what_differs(name: str) -> None:
+    text = docstring("protocols", name)
+    assert text.partition("\n")[0].endswith(".")
+    assert "Reference:" in text
+    assert "differs from the paper in:" in text
+
+
+def test_an_unknown_protocol_and_a_negative_number_are_refused() -> None:
+    with pytest.raises(OptionError, match="protocol: expected one of"):
+        protocols.build("conocc1999")
+    with pytest.raises(OptionError, match="--seeds"):
+        protocols.build("conocc2020", seeds=-1)
+
+
+# folds
+
+
+def collection(patients: bool) -> Collection:
+    """200 normals of 100 patients and 60 abnormals, a fifth of them test."""
+
+    def sample(number: int, label: int) -> Sample:
+        split = "test" if number % 5 == 0 else "train"
+        patient = f"p{label}{number // 2}" if patients else None
+        read = lambda: np.zeros((8, 8), np.uint8)  # noqa: E731
+        return Sample(f"{label}/{number}", read, class_name=str(label), split=split, label=label, patient=patient)
+
+    return Collection("made up", [*(sample(n, 0) for n in range(200)), *(sample(n, 1) for n in range(200))], "0")
+
+
+@pytest.mark.parametrize("patients", [False, True])
+def test_every_fold_tests_as_many_normals_as_abnormals_and_shares_no_patient(patients: bool) -> None:
+    data = collection(patients)
+    tested: set[int] = set()
+    for fold in range(FOLDS):
+        train, test = _trial._rotation(data, fold, FOLDS, 0)
+        labels = [data.samples[i].label for i in test]
+        assert labels.count(0) == labels.count(1) == 40
+        assert all(data.samples[i].label == 0 for i in train)
+        assert not set(train) & set(test)
+        if patients:
+            of = [{data.samples[i].patient for i in part} for part in (train, test)]
+            assert not of[0] & of[1]
+            assert len(train) >= 158  # the stretch may cut a patient at either end
+        else:
+            assert len(train) == 160
+        tested |= {i for i in test if data.samples[i].label == 0}
+    assert len(tested) >= 159
+    assert _trial._rotation(data, 0, FOLDS, 0) != _trial._rotation(data, 0, FOLDS, 1)
+
+
+def test_held_out_normals_share_no_patient_with_training() -> None:
+    data = collection(patients=True)
+    train, kept = _trial._held_out(data.samples, list(range(200)), 0.1)
+    assert len(kept) == 20
+    assert not {data.samples[i].patient for i in train} & {data.samples[i].patient for i in kept}
+    assert len(train) in (179, 180)
+
+
+# what is absent
+
+
+def test_every_data_set_says_where_to_get_it_and_where_to_put_it() -> None:
+    for name, data in _data.DATA.items():
+        assert data.title, name
+        text = str(data.absent)
+        assert data.absent.licence, name
+        assert "$NORMOSCOPE_DATA/" in text, name
+
+
+# claims
+
+
+def numbers(**aurocs: float) -> dict[str, Any]:
+    return {"table2": {name: {"auroc": {"value": value}} for name, value in aurocs.items()}}
+
+
+def test_claims_hold_fail_or_wait_by_the_numbers() -> None:
+    low = dict.fromkeys(PUBLISHED, 0.5)
+    verdicts = {c.text: c.verdict for c in claims(numbers(**low | {"conocc": 0.6}), quick=False)}
+    assert verdicts["ConOCC's AUROC is above that of all seven rivals"] is Verdict.HOLDS
+    assert verdicts["SAE is better than CAE"] is Verdict.FAILS
+    assert verdicts["the same under cross-validation"] is Verdict.UNTESTED
+    one_better = claims(numbers(**low | {"conocc": 0.6, "sae λ=0.001": 0.7}), quick=False)
+    assert one_better[0].verdict is Verdict.FAILS
+    assert "sae 0.700" in one_better[0].why
+    some = claims(numbers(conocc=0.6, cae=0.5), quick=False)
+    assert some[0].verdict is Verdict.UNTESTED
+    assert "not run yet: ocsvm" in some[0].why
+
+
+def test_robustness_compares_the_range_over_rates() -> None:
+    grid = {"cae λ=0.0001": 0.6, "cae λ=0.001": 0.5, "conocc λ=0.0001 γ=1 T=20": 0.6, "conocc λ=0.001 γ=1 T=20": 0.55}
+    claim = next(c for c in claims({"table2": {}, "figure5": grid}, quick=False) if "robust" in c.text)
+    assert claim.verdict is Verdict.HOLDS
+    assert "changes by 0.100" in claim.why
+    grid["conocc λ=0.001 γ=1 T=20"] = 0.4
+    claim = next(c for c in claims({"table2": {}, "figure5": grid}, quick=False) if "robust" in c.text)
+    assert claim.verdict is Verdict.FAILS
+
+
+# pages
+
+
+def test_pages_hold_every_cell_and_escape_what_their_language_reads() -> None:
+    table = Table("A & B: 50 %", ["method", "a|b"], [["deep_svdd", "0.5 ± 0.1"]], ["a note"])
+    absent = Absent("BraTS", "https://example.org", "free", "put it at $NORMOSCOPE_DATA/brats")
+    made = {
+        "created": "2026-01-01T00:00",
+        "command": "x",
+        "commit": "c",
+        "hardware": {"processor": "p", "precision": "f"},
+    }
+    content = as_json(Outcome([table], claims(numbers(conocc=0.6), quick=False)), [absent], made)
+    page = markdown(content)
+    assert "| deep_svdd | 0.5 ± 0.1 |" in page
+    assert "a\\|b" in page
+    assert "not testable here" in page
+    assert "Get it from https://example.org (free)" in page
+    text = latex(content)
+    assert r"deep\_svdd & 0.5 $\pm$ 0.1 \\" in text
+    assert r"A \& B: 50 \%" in text
