@@ -67,7 +67,7 @@ class _Rate:
     def seconds(self, trial: Trial) -> float:
         cut = cut_of(trial)
         epochs: int = sum(count for name, count in trial.recipe.items() if name.endswith("epochs"))
-        images = len(cut.train) + len(cut.held_out) + len(cut.test)
+        images = min(512, len(cut.train)) + len(cut.held_out) + len(cut.test)
         return self.step * len(cut.train) * epochs + self.score * images
 
 
