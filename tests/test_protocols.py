@@ -12,6 +12,7 @@ from normoscope import protocols
 from normoscope.errors import OptionError
 from normoscope.protocols import Outcome, Table, Verdict, _data, _trial
 from normoscope.protocols._conocc_claims import claims
+from normoscope.protocols._conocc_features import purity
 from normoscope.protocols._data import Absent
 from normoscope.protocols._pages import as_json, latex, markdown
 from normoscope.protocols.conocc2020 import FOLDS, PUBLISHED
@@ -155,3 +156,30 @@ def test_pages_hold_every_cell_and_escape_what_their_language_reads() -> None:
     text = latex(content)
     assert r"deep\_svdd & 0.5 $\pm$ 0.1 \\" in text
     assert r"A \& B: 50 \%" in text
+
+
+# features
+
+
+def test_neighbour_purity_counts_the_five_nearest_others_with_the_same_label() -> None:
+    near = np.arange(6) * 0.01
+    codes = np.concatenate([near, 10 + near])[:, None]
+    apart = np.repeat([0, 1], 6)
+    assert purity(codes, apart) == 1.0
+    # one stranger in each cluster: it has no neighbour of its label, the five others have four of five
+    mixed = apart.copy()
+    mixed[[0, 6]] = [1, 0]
+    assert purity(codes, mixed) == pytest.approx((10 * 0.8 + 0) / 12)
+
+
+def test_compactness_is_judged_by_scale_and_density() -> None:
+    def features(spread: float, inner: float) -> dict[str, Any]:
+        return {"variance": 2.0, "spread": {"train": spread}, "inner": inner, "purity": 0.6, "chance": 0.5}
+
+    def verdict(ours: dict[str, Any]) -> Verdict:
+        numbers = {"table2": {}, "figure6": {"cae": features(2.0, 0.3), "conocc": ours}}
+        return next(c.verdict for c in claims(numbers, quick=False) if "compact" in c.text and "Figure 6" in c.where)
+
+    assert verdict(features(0.1, 0.4)) is Verdict.HOLDS
+    assert verdict(features(0.1, 0.2)) is Verdict.FAILS
+    assert verdict(features(2.5, 0.4)) is Verdict.FAILS

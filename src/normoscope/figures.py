@@ -25,13 +25,13 @@ from .calibration import Above, Outside
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ABNORMAL", "NORMAL", "precision_recall", "pvalues", "roc", "scores", "training"]
+__all__ = ["ABNORMAL", "FAINT", "NORMAL", "STYLE", "THIRD", "precision_recall", "pvalues", "roc", "scores", "training"]
 
 NORMAL, ABNORMAL, THIRD, INK, FAINT = "#0072B2", "#D55E00", "#009E73", "#1b2733", "#8a97a3"
 
 Point = tuple[float, float]
 
-_STYLE: dict[str, Any] = {
+STYLE: dict[str, Any] = {
     "axes.edgecolor": FAINT,
     "axes.grid": True,
     "axes.axisbelow": True,
@@ -228,7 +228,7 @@ def _svg(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[float, f
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    with matplotlib.style.context(["default", _STYLE]):
+    with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
         file = io.StringIO()

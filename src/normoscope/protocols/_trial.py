@@ -76,8 +76,9 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
     """Fit and score; the job function.
 
     Returns:
-        labels and groups of the test images; scores of test and held-out images and their mean over up to 512 training normals, evenly spread;
-        the same for the autoencoder in a method built on one (cocsvm holds a cae); losses and warnings; seconds.
+        labels and groups of the test images; scores of test and held-out images and their mean over up to 512 evenly
+        spread training normals; the same for the autoencoder in a method built on one (cocsvm holds a cae); losses and
+        warnings; seconds.
     """
     trial = Trial(**arguments)
     cut = cut_of(trial)

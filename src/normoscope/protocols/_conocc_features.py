@@ -1,0 +1,151 @@
+"""How compact ConOCC's features are beside CAE's: what Figure 6 shows, and what t-SNE cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import methods
+from ..images import PixelStore, batches
+from ..runner import Result
+from ..types import Embeds, Run
+from ._shape import Figure, Table
+from ._trial import Trial, cut_of
+
+__all__ = ["features_figure", "features_table", "in_numbers", "purity", "work"]
+
+_NEIGHBOURS = 5
+_RINGS = 10
+
+Codes = npt.NDArray[np.float64]
+
+
+def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
+    """Fit, and measure the codes of training, held-out and test images; the job function.
+
+    Returns:
+        variance: Trace of the covariance of the training codes.
+        spread: Part to mean ||z - mu||^2, with mu the mean training code; parts train, held_out, normal, abnormal.
+        radii: Part to the sorted ||z - mu||.
+        purity: Share of a test code's five nearest test codes that have its label, mean over the test.
+        chance: What a random five would have.
+        tsne: Training codes in the plane, (n, 2), and their ||z - mu||.
+    """
+    from sklearn.manifold import TSNE
+
+    trial = Trial(**arguments)
+    cut = cut_of(trial)
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    run = Run(seed=trial.seed, checkpoint=checkpoint, resume=True)
+    detector = methods.from_json(trial.method, trial.recipe).fit(cut.train, run)
+    assert isinstance(detector, Embeds)
+
+    def codes(images: PixelStore) -> Codes:
+        return np.concatenate([detector.embed(batch).double().numpy() for batch in batches(images)])
+
+    train, test = codes(cut.train), codes(cut.test)
+    centre = train.mean(0)
+    parts = {
+        "train": train,
+        "held_out": codes(cut.held_out),
+        "normal": test[cut.labels == 0],
+        "abnormal": test[cut.labels == 1],
+    }
+    radii = {name: np.sort(np.linalg.norm(part - centre, axis=1)) for name, part in parts.items()}
+    plane = TSNE(random_state=0, init="pca").fit_transform(train.astype(np.float32))
+    share = cut.labels.mean()
+    return {
+        "variance": float(train.var(0, ddof=1).sum()),
+        "spread": {name: float(np.mean(r**2)) for name, r in radii.items()},
+        "radii": {name: _rounded(r) for name, r in radii.items()},
+        "purity": purity(test, cut.labels),
+        "chance": float(share**2 + (1 - share) ** 2),
+        "tsne": {
+            "x": _rounded(plane[:, 0]),
+            "y": _rounded(plane[:, 1]),
+            "radius": _rounded(np.linalg.norm(train - centre, axis=1)),
+        },
+    }
+
+
+def purity(codes: Codes, labels: npt.NDArray[np.int64]) -> float:
+    """Return the mean share of each code's five nearest others that have its label."""
+    from sklearn.neighbors import NearestNeighbors
+
+    near = NearestNeighbors(n_neighbors=_NEIGHBOURS).fit(codes).kneighbors(return_distance=False)
+    return float(np.mean(labels[near] == labels[:, None]))
+
+
+def _rounded(values: npt.NDArray[Any]) -> list[float]:
+    return [float(f"{value:.5g}") for value in values]
+
+
+def in_numbers(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what figures are made of, without the points of the drawing."""
+    return {
+        **{name: value[name] for name in ("variance", "spread", "purity", "chance")},
+        "inner": _inner(value["radii"]["train"]),
+    }
+
+
+def features_table(found: Mapping[str, Result]) -> Table:
+    """Compactness of CAE and ConOCC, each in units of CAE's variance and of its own."""
+    rows = []
+    base = found["cae"].value["variance"] if "cae" in found else None
+    for method, result in found.items():
+        value = result.value
+        spread = value["spread"]
+        own = spread["train"]
+        rows.append(
+            [
+                method,
+                f"{own / base:.3g}" if base else "–",
+                *(f"{spread[part] / own:.3f}" for part in ("held_out", "normal", "abnormal")),
+                f"{_inner(value['radii']['train']):.3f}",
+                f"{value['purity']:.3f} ({value['chance']:.3f})",
+            ]
+        )
+    columns = [
+        "method",
+        "mean ‖z−μ‖² train / variance of cae",
+        *(f"mean ‖z−μ‖² {part} / train" for part in ("held-out", "test normal", "test abnormal")),
+        "share of train within half the largest radius",
+        "neighbour purity on test (chance)",
+    ]
+    notes = [
+        "a code can shrink without becoming more telling: the second to fourth columns do not depend on its scale",
+        "neighbour purity: share of a test image's five nearest test codes with its label",
+    ]
+    return Table("Figure 6 in numbers: features of CAE and ConOCC, reduced", columns, rows, notes)
+
+
+def _inner(radii: Sequence[float]) -> float:
+    """Return the share of radii below half the 95 % one, which outliers do not move."""
+    values = np.asarray(radii)
+    return float(np.mean(values < np.quantile(values, 0.95) / 2))
+
+
+def features_figure(found: Mapping[str, Result]) -> Figure:
+    """Draw both planes, coloured by distance to the centre, and the distances of every part."""
+    from ._plots import PALETTE, draw
+
+    def paint(axes: Any) -> None:
+        for column, (method, result) in enumerate(found.items()):
+            plane = result.value["tsne"]
+            axes[0, column].scatter(plane["x"], plane["y"], c=plane["radius"], s=6, cmap="viridis")
+            axes[0, column].set(title=f"{method}: t-SNE of training codes", xticks=[], yticks=[])
+            largest = max(max(radii) for radii in result.value["radii"].values() if radii)
+            bins = np.linspace(0, largest, 4 * _RINGS + 1)
+            for colour, (part, radii) in zip(PALETTE, result.value["radii"].items(), strict=False):
+                axes[1, column].hist(
+                    radii, bins, density=True, histtype="step", color=colour, label=part.replace("_", "-")
+                )
+            axes[1, column].set(xlabel="‖z − μ‖", ylabel="density")
+            axes[1, column].legend()
+
+    title = "Features of CAE and ConOCC: t-SNE, coloured by the distance to the mean, and those distances"
+    return Figure("conocc2020_figure6", title, draw(paint, rows=2, columns=2, size=(9, 7)))
