@@ -31,7 +31,8 @@ def test_without_data_nothing_is_planned_and_everything_absent_is_named(
     plan = protocols.build(name, quick=quick).plan()
     assert not plan.jobs
     assert plan.absent
-    assert all("not run, data absent. Get it from " in str(data) for data in plan.absent)
+    assert all(": not run, data absent. Get it from " in str(data) for data in plan.absent if not data.private)
+    assert all(str(data) == f"{data.name}: not run, {data.private}" for data in plan.absent if data.private)
 
 
 @every_protocol
@@ -100,8 +101,12 @@ def test_every_data_set_says_where_to_get_it_and_where_to_put_it() -> None:
     for name, data in _data.DATA.items():
         assert data.title, name
         text = str(data.absent)
+        if data.absent.private:
+            assert (data.absent.where, data.absent.licence, data.absent.layout) == ("", "", ""), name
+            continue
+        assert data.absent.where.startswith("http"), name
         assert data.absent.licence, name
-        assert "$NORMOSCOPE_DATA/" in text, name
+        assert f"$NORMOSCOPE_DATA/{data.path}" in text, name
 
 
 # claims

@@ -38,7 +38,7 @@ _MAGIC: Mapping[bytes, str] = {
     b"RIFF": "WEBP",
     b"BM": "BMP",
 }
-_NIFTI = "a NIfTI file, which is not read yet; save its slices as PNG or TIFF"
+_NIFTI = "a NIfTI file; BraTS cases are read with brats:FOLDER, of other volumes save the slices as PNG or TIFF"
 _DICOM = "a DICOM file, which is not read yet; save it as 16-bit PNG or TIFF"
 _OTHER_MAGIC: Mapping[bytes, str] = {
     b"\x5c\x01\0\0": _NIFTI,

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,18 +57,57 @@ def manifest(folder: Path) -> str:
     return str(folder / "table.csv")
 
 
+def brats(folder: Path) -> str:
+    volume = np.moveaxis(1 + IMAGES.astype(np.int16), 0, 2)
+    lesion = np.zeros(volume.shape, np.uint8)
+    lesion[:5, :5, LABELS == 1] = 4
+    for kind, array in (("flair", volume), ("seg", lesion)):
+        (folder / "BraTS2021_00000").mkdir(exist_ok=True)
+        image = nibabel.Nifti1Image(array, np.diag([-1, -1, 1, 1]))
+        nibabel.save(image, folder / f"BraTS2021_00000/BraTS2021_00000_{kind}.nii.gz")
+    return str(folder)
+
+
+def isic2018(folder: Path) -> str:
+    name = "ISIC2018_Task3_Training"
+    for i, image in enumerate(IMAGES):
+        path = folder / f"{name}_Input/ISIC_{i}.jpg"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(path)
+    rows = [f"ISIC_{i}," + ("0.0,1.0" if LABELS[i] else "1.0,0.0") + ",0.0" * 5 for i in range(4)]
+    (folder / f"{name}_GroundTruth").mkdir(exist_ok=True)
+    table = "\n".join(["image,MEL,NV,BCC,AKIEC,BKL,DF,VASC", *rows])
+    (folder / f"{name}_GroundTruth/{name}_GroundTruth.csv").write_text(table)
+    return str(folder)
+
+
+def resc(folder: Path) -> str:
+    for i, image in enumerate(IMAGES):
+        for kind, ending, array in (
+            ("original_images", ".img", image),
+            ("label_images", "_labelMark", np.full((28, 28), 128 * LABELS[i], np.uint8)),
+        ):
+            path = folder / f"Edema_trainingset/{kind}/P1_cube_z{ending}/{i}.bmp"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(path)
+    return str(folder)
+
+
 def phantom(folder: Path) -> str:
     return "chest"
 
 
 EXAMPLES: dict[str, Callable[[Path], str]] = {
+    "brats": brats,
     "fashion_mnist": idx,
     "folder": pictures,
+    "isic2018": isic2018,
     "manifest": manifest,
     "medmnist": medmnist,
     "mnist": idx,
     "npz": npz,
     "phantom": phantom,
+    "resc": resc,
 }
 OPTIONS = {"phantom": {"size": "28", "train": "4", "validation": "2", "test": "4"}}
 

@@ -1,17 +1,23 @@
-"""The data sets the papers use, by one name each: where they are looked for, and what to say where they are absent."""
+"""The data sets the papers use, by one name each: where they are looked for, and what to say where they are absent.
+
+RSNA and VinDr-CXR are taken as the benchmark's PNG images; their originals are DICOM files with tables, not read yet.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..sources import load
 from ..types import Collection
 
-__all__ = ["DATA", "Absent", "DataSet", "read"]
+__all__ = ["DATA", "Absent", "DataSet", "Form", "read"]
 
-_PATIENTS = r"(?:NORMAL2-)?IM-\d+|person\d+_(?:bacteria|virus)"
+_KAGGLE_PATIENTS = r"(?:NORMAL2-)?IM-\d+|person\d+_(?:bacteria|virus)"
+_MENDELEY_PATIENTS = r"(?:NORMAL|BACTERIA|VIRUS)-\d+"
+_BRATS_PATIENTS = r"(?:BraTS2021_)?\d{5}(?=_)|[^/]+$"  # a name of another form is a patient of its own
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,34 @@ class Absent:
         where: Where to get it.
         licence: Under which terms.
         layout: What it must look like and where it must lie.
+        private: Why nobody can get it; empty where one can, and the three above are empty where one cannot.
     """
 
     name: str
-    where: str
-    licence: str
-    layout: str
+    where: str = ""
+    licence: str = ""
+    layout: str = ""
+    private: str = ""
 
     def __str__(self) -> str:
+        if self.private:
+            return f"{self.name}: not run, {self.private}"
         return f"{self.name}: not run, data absent. Get it from {self.where} ({self.licence}); {self.layout}"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the layouts in which a data set is given out.
+
+    Args:
+        sign: A file or folder below the set's path, as a pattern, that tells this layout from the set's usual one.
+        spec: What `sources.load` is given; `{path}` stands for the full path.
+        options: Further fields of the source.
+    """
+
+    sign: str
+    spec: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,17 +67,19 @@ class DataSet:
         title: What tables call it.
         path: Below $NORMOSCOPE_DATA; what must exist for the data to count as present.
         spec: What `sources.load` is given; `{path}` stands for the full path.
-        normal_class: The normal class.
+        normal_class: The normal class; None where the layout names it.
         absent: Where to get it.
         group_regex: Patient ids inside the names; empty where there are none.
+        other_forms: Layouts beside the usual one; their sources name patients themselves.
     """
 
     title: str
     path: str
     spec: str
-    normal_class: str
+    normal_class: str | None
     absent: Absent
     group_regex: str = ""
+    other_forms: tuple[Form, ...] = ()
 
     @property
     def place(self) -> Path | None:
@@ -65,24 +92,35 @@ class DataSet:
 def read(name: str) -> Collection:
     """List the samples of a data set that is present."""
     data = DATA[name]
-    assert data.place is not None, f"{name} is absent"
-    spec = data.spec.format(path=data.place)
+    place = data.place
+    assert place is not None, f"{name} is absent"
+    for form in data.other_forms:
+        if next(place.glob(form.sign), None) is not None:
+            return load(form.spec.format(path=place), normal_class=data.normal_class, options=form.options)
+    spec = data.spec.format(path=place)
     return load(spec, normal_class=data.normal_class, group_regex=data.group_regex or None)
 
 
 def _medmnist(name: str, title: str, normal: str) -> DataSet:
     path = f"medmnist/{name}.npz"
-    where = f"https://zenodo.org/records/10519652 ({name}.npz)"
+    where = f"https://zenodo.org/records/10519652, {name}.npz"
     absent = Absent(title, where, "CC BY 4.0", f"put it at $NORMOSCOPE_DATA/{path}")
     return DataSet(title, path, f"medmnist:{name}", normal, absent)
 
 
-def _elsewhere(name: str, title: str, where: str, licence: str, layout: str) -> DataSet:
-    absent = Absent(title, where, licence, f"put it at $NORMOSCOPE_DATA/{name}: {layout}")
-    return DataSet(title, name, "folder:{path}", "normal", absent)
+def _private(name: str, title: str, why: str) -> DataSet:
+    return DataSet(title, name, "folder:{path}", None, Absent(title, private=why))
 
 
-_MEDIANOMALY = "images/ and data.json, as https://zenodo.org/records/12677223 has them"
+def _medianomaly(
+    name: str, title: str, archive: str, layout: str = "images/ and data.json", licence: str = ""
+) -> DataSet:
+    """Return a set that MedIAnomaly's authors give out as an archive of one folder."""
+    where = f"https://zenodo.org/records/12677223, {archive}.tar.gz"
+    terms = licence or "CC BY 4.0; the original images have terms of their own"
+    absent = Absent(title, where, terms, f"rename its folder {archive}, with {layout}, to $NORMOSCOPE_DATA/{name}")
+    return DataSet(title, name, "folder:{path}", None, absent)
+
 
 DATA: dict[str, DataSet] = {
     "pneumoniamnist": _medmnist("pneumoniamnist", "PneumoniaMNIST 28 px", "normal"),
@@ -100,7 +138,22 @@ DATA: dict[str, DataSet] = {
             "resize to 64 pixels and store train_images, train_labels, train_names, test_images, test_labels and "
             "test_names in $NORMOSCOPE_DATA/chest_xray/chest_xray_64.npz",
         ),
-        _PATIENTS,
+        _KAGGLE_PATIENTS,
+    ),
+    "chest_xray": DataSet(
+        "chest X-rays",
+        "kaggle_chest_xray",
+        "folder:{path}",
+        "NORMAL",
+        Absent(
+            "Kaggle chest X-rays at full size",
+            "https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia or "
+            "https://data.mendeley.com/datasets/rscbjbr9sj",
+            "CC BY 4.0",
+            "put its folders train, val and test, each with NORMAL and PNEUMONIA, into "
+            "$NORMOSCOPE_DATA/kaggle_chest_xray",
+        ),
+        f"{_KAGGLE_PATIENTS}|{_MENDELEY_PATIENTS}",
     ),
     "mnist": DataSet(
         "MNIST",
@@ -126,35 +179,61 @@ DATA: dict[str, DataSet] = {
             "put its idx files, or an npz with test_images and test_labels, into $NORMOSCOPE_DATA/fashion_mnist",
         ),
     ),
-    "conocc_mri": _elsewhere(
-        "conocc_mri",
-        "brain MRI 32 px (ConOCC)",
-        "nowhere: the patches were cut by the paper's authors and are not published",
-        "not published",
-        "train/ and test/ with a folder per class, the majority's named normal",
+    "conocc_mri": _private("conocc_mri", "brain MRI 32 px (ConOCC)", "the patches are private to the paper's authors"),
+    "conocc_ffdm": _private("conocc_ffdm", "FFDM 64 px (ConOCC)", "the mammograms are private to the paper's authors"),
+    "rsna": _medianomaly("rsna", "RSNA", "RSNA"),
+    "vindr": _medianomaly("vindr", "VinDr-CXR", "VinCXR"),
+    "brain_tumor": _medianomaly("brain_tumor", "Brain Tumor", "BrainTumor"),
+    "lag": _medianomaly("lag", "LAG", "LAG"),
+    "camelyon16": _medianomaly("camelyon16", "Camelyon16", "Camelyon16", "train/good and test/{good,Ungood}"),
+    "isic2018": DataSet(
+        "ISIC2018",
+        "isic2018",
+        "isic2018:{path}",
+        "NV",
+        Absent(
+            "ISIC2018",
+            "https://challenge.isic-archive.com/data/#2018, task 3, training and test",
+            "CC BY-NC 4.0",
+            "put its folders ISIC2018_Task3_{Training,Test}_{Input,GroundTruth} into $NORMOSCOPE_DATA/isic2018",
+        ),
     ),
-    "conocc_ffdm": _elsewhere(
-        "conocc_ffdm",
-        "FFDM 64 px (ConOCC)",
-        "nowhere: the mammograms are private to the paper's authors",
-        "not published",
-        "train/ and test/ with a folder per class, the majority's named normal",
-    ),
-    "rsna": _elsewhere("rsna", "RSNA", "https://zenodo.org/records/12677223", "CC BY 4.0", _MEDIANOMALY),
-    "vindr": _elsewhere("vindr", "VinDr-CXR", "https://zenodo.org/records/12677223", "CC BY 4.0", _MEDIANOMALY),
-    "brain_tumor": _elsewhere(
-        "brain_tumor", "Brain Tumor", "https://zenodo.org/records/12677223", "CC BY 4.0", _MEDIANOMALY
-    ),
-    "lag": _elsewhere("lag", "LAG", "https://zenodo.org/records/12677223", "CC BY 4.0", _MEDIANOMALY),
-    "brats2021": _elsewhere(
-        "brats2021",
+    "brats2021": DataSet(
         "BraTS2021",
-        "https://www.synapse.org/brats2021, or as slices https://zenodo.org/records/12677223",
-        "registration with the challenge",
-        "the slices of MedIAnomaly or of BMAD, or NIfTI volumes",
+        "brats2021",
+        "folder:{path}",
+        None,
+        Absent(
+            "BraTS2021",
+            "https://zenodo.org/records/12677223, BraTS2021.tar.gz, or https://github.com/DorisBao/BMAD, both as "
+            "slices, or https://www.synapse.org/brats2021 as volumes",
+            "slices CC BY 4.0 and CC BY-NC-SA 4.0; volumes after registration, terms on the site",
+            "put the content of the slices' folder, or the folders BraTS2021_00000 and so on with their NIfTI files, "
+            "into $NORMOSCOPE_DATA/brats2021",
+        ),
+        _BRATS_PATIENTS,
+        # MedIAnomaly's cut: 1,051 scans to train, 200 to test, slices 5 apart in the middle 70 x 208 x 208
+        (
+            Form(
+                "*/*seg.nii*",
+                "brats:{path}",
+                {"spacing": "5", "depth": "70", "crop": "208", "test_share": "0.16"},
+            ),
+        ),
     ),
-    "resc": _elsewhere(
-        "resc", "RESC", "https://github.com/DorisBao/BMAD", "CC BY-NC-SA 4.0", "BMAD's folders, or its PNG layout"
+    "resc": DataSet(
+        "RESC",
+        "resc",
+        "folder:{path}",
+        None,
+        Absent(
+            "RESC",
+            "https://github.com/DorisBao/BMAD, Retina_RESC, or the challenge, AI Challenger 2018",
+            "CC BY-NC-SA 4.0; the challenge's terms: see its site",
+            "put BMAD's folders train, val and test, or Edema_trainingset and Edema_validationset, into "
+            "$NORMOSCOPE_DATA/resc",
+        ),
+        other_forms=(Form("Edema_trainingset", "resc:{path}"),),
     ),
 }
 """Every data set by name. One name may serve several papers."""

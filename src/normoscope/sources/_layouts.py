@@ -6,7 +6,7 @@
     mvtec        splits, and ground_truth/CLASS/STEM_mask.png  MVTec AD
     bmad         splits, CLASS/{img,label}/ (or anomaly_mask)  BMAD; also SPLIT/{img,label}/CLASS/
     medianomaly  images/ and data.json {"train": {"0": [...]}, "test": {"0": [...], "1": [...]}}, or, for its BraTS
-                 set, train/*.png and test/{normal,tumor,annotation}/
+                 set, train/*.png and test/{normal,tumor,annotation}/; a pool "train"/"unlabeled" is left out
 
 Each layout is a function from the listed folder to `Found` images; nothing is opened but data.json.
 """
@@ -123,19 +123,26 @@ def medianomaly(root: Path, files: Files) -> Listing:
     if not (root / "data.json").is_file():
         return _medianomaly_brats(root, files)
     listed: dict[tuple[str, ...], Found] = {}
+    pool: set[tuple[str, ...]] = set()
     for split, label, name in _listed(root / "data.json"):
         parts = ("images", *PurePosixPath(name).parts)
         if ".." in parts or PurePosixPath(name).is_absolute():
             raise LayoutError(str(root / "data.json"), "names below images/", repr(name))
+        if label is None:
+            pool.add(parts)
+            continue
         if parts in listed:
             raise LayoutError(str(root / "data.json"), "every image once", f"{name!r} twice", "list it in one part")
         listed[parts] = Found(parts, ("normal", "abnormal")[label], split)
     masks, images = _parted(files, lambda parts: len(parts) > 1 and parts[0].lower() in MASK_FOLDERS)
     by_stem = _keyed(root, masks, lambda parts: _stem(parts[1:]))
     listing = _with_masks([(f, _stem(f.parts[1:])) for f in listed.values()], by_stem)
-    unlisted = len(images.keys() - listed.keys())
-    note = f"left out {counted(unlisted, 'image')} not listed in data.json"
-    return Listing(listing.found, [*listing.notes, *([note] if unlisted else [])])
+    rest = images.keys() - listed.keys()
+    pooled = len(rest & pool)
+    notes = [f"left out {counted(pooled, 'image')} of the unlabelled pool"] if pooled else []
+    if len(rest) > pooled:
+        notes.append(f"left out {counted(len(rest) - pooled, 'image')} not listed in data.json")
+    return Listing(listing.found, [*listing.notes, *notes])
 
 
 def _medianomaly_brats(root: Path, files: Files) -> Listing:
@@ -160,8 +167,8 @@ LAYOUTS: Mapping[str, Callable[[Path, Files], Listing]] = {
 }
 
 
-def _listed(path: Path) -> Iterator[tuple[Split, int, str]]:
-    """Walk through data.json: (split, label, name)."""
+def _listed(path: Path) -> Iterator[tuple[Split, int | None, str]]:
+    """Walk through data.json: (split, label, name); the pool for methods that learn from unlabelled images has none."""
     try:
         content = json.loads(path.read_text("utf-8"))
     except (ValueError, OSError, RecursionError) as error:
@@ -170,12 +177,16 @@ def _listed(path: Path) -> Iterator[tuple[Split, int, str]]:
     if not isinstance(content, dict) or not content:
         raise LayoutError(str(path), expected, type(content).__name__)
     for part, by_label in content.items():
-        if part not in SPLIT_NAMES or not isinstance(by_label, dict) or not by_label.keys() <= {"0", "1"}:
+        if part not in SPLIT_NAMES or not isinstance(by_label, dict) or not by_label.keys() <= {"0", "1", "unlabeled"}:
             raise LayoutError(str(path), expected, f"an entry {part!r} of another form")
-        for label, names in by_label.items():
+        pool = by_label.get("unlabeled", {})
+        if not isinstance(pool, dict):
+            raise LayoutError(str(path), expected, f"an entry {part!r}/'unlabeled' of another form")
+        known = [(label, int(label), names) for label, names in by_label.items() if label != "unlabeled"]
+        for label, number, names in [*known, *((f"unlabeled/{label}", None, names) for label, names in pool.items())]:
             if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
                 raise LayoutError(str(path), expected, f"an entry {part!r}/{label!r} that is no list of names")
-            yield from ((SPLIT_NAMES[part], int(label), name) for name in names)
+            yield from ((SPLIT_NAMES[part], number, name) for name in names)
 
 
 def _with_masks(keyed: Sequence[tuple[Found, tuple[str, ...] | None]], masks: Files) -> Listing:

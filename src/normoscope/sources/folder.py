@@ -8,9 +8,7 @@ counted in a note.
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from ..decoding import image_size, read_image, read_mask
 from ..errors import DataNotFoundError, LayoutError, OptionError
 from ..types import Sample
 from ._layouts import LAYOUTS, NORMAL_NAMES, Found, counted, detect
+from ._walk import walk
 
 __all__ = ["Folder"]
 
@@ -71,7 +70,7 @@ class Folder:
             raise DataNotFoundError(f"the folder {self.path}", str(root.absolute().parent), "check the path")
         if self.layout != "auto" and self.layout not in LAYOUTS:
             raise OptionError("layout", self.layout, "one of " + ", ".join(["auto", *LAYOUTS]))
-        listed = dict(_files(root))
+        listed = dict(walk(root))
         images = {parts: path for parts, path in listed.items() if path.suffix.lower() not in SIDE_FILES}
         if not images:
             raise LayoutError(
@@ -103,36 +102,6 @@ def _sample(found: Found, path: Path, spelling: dict[str, str]) -> Sample:
 def _empty_mask(image: Path) -> Bool[np.ndarray, "h w"]:
     """Return the mask of a normal image in a layout with masks."""
     return np.zeros(image_size(image), bool)
-
-
-def _files(
-    folder: Path, parts: tuple[str, ...] = (), above: frozenset[tuple[int, int]] = frozenset()
-) -> Iterator[tuple[tuple[str, ...], Path]]:
-    """Walk through all files in natural order, following links, but never into a folder it stands in."""
-    try:
-        here = above | {_identity(folder)}
-        entries = sorted(os.scandir(folder), key=lambda entry: _natural(entry.name))
-    except OSError as error:
-        raise LayoutError(str(folder), "a readable folder", (error.strerror or "").lower()) from None
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name.lower() in ("thumbs.db", "desktop.ini", "__macosx"):
-            continue
-        below = (*parts, entry.name)
-        if not (os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir()):
-            yield below, Path(entry.path)
-        elif _identity(Path(entry.path)) not in here:
-            yield from _files(Path(entry.path), below, here)
-
-
-def _identity(folder: Path) -> tuple[int, int]:
-    status = folder.stat()
-    return status.st_dev, status.st_ino
-
-
-def _natural(name: str) -> list[tuple[int, int | str]]:
-    """Order numbers by value: image2 before image10; the name itself settles ties."""
-    pieces = re.split(r"([0-9]+)", name)
-    return [(0, int(piece)) if piece.isdecimal() else (1, piece.lower()) for piece in pieces] + [(2, name)]
 
 
 def _aside(names: Sequence[str]) -> str:

@@ -1,0 +1,95 @@
+"""NIfTI-1 and NIfTI-2 volumes as stacks of axial slices; needs nibabel, the extra `nifti`.
+
+    .nii, .nii.gz --nibabel: header, size check, scaling--> (x, y, z) --axes by the affine--> (slices, rows, columns)
+
+Slices run from the feet to the head, rows from front to back and columns from the patient's right to the left, as a
+radiologist looks at them, however the file orders its axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+
+from ..errors import MissingExtraError, UnreadableImageError
+
+__all__ = ["axial_stack", "require_nibabel"]
+
+MAX_VOXELS = 500_000_000
+"""Headers that declare more are refused before any memory is taken; a BraTS volume has nine million."""
+
+
+class _Refused(Exception):
+    """A cause, on its way to the place that knows the file's name."""
+
+
+def require_nibabel() -> Any:
+    """Import nibabel.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import nibabel
+    except ImportError:
+        raise MissingExtraError("reading NIfTI volumes", "nifti") from None
+    return nibabel
+
+
+def axial_stack(path: Path) -> Float32[np.ndarray, "s h w"]:
+    """Read one volume, its scale factors applied.
+
+    Raises:
+        UnreadableImageError: Missing, empty, truncated, no NIfTI file, not one grey volume, too large or not finite.
+        MissingExtraError: nibabel is not installed.
+    """
+    nibabel = require_nibabel()
+    with _one_cause(path):
+        if path.stat().st_size == 0:
+            raise _Refused("the file is empty (0 bytes)")
+        try:
+            image = nibabel.load(path)
+        except nibabel.filebasedimages.ImageFileError:
+            raise _Refused("not a NIfTI file") from None
+        _check_header(image)
+        volume = np.asarray(image.dataobj, dtype=np.float32).reshape(image.shape[:3])
+        orientations = nibabel.orientations
+        turn = orientations.ornt_transform(
+            orientations.io_orientation(image.affine), orientations.axcodes2ornt(("L", "P", "S"))
+        )
+        stack = orientations.apply_orientation(volume, turn).transpose(2, 1, 0)
+        bad = int(np.count_nonzero(~np.isfinite(stack)))
+        if bad:
+            raise _Refused(f"{bad} of its values are NaN or infinite; replace them")
+        return np.ascontiguousarray(stack)
+
+
+def _check_header(image: Any) -> None:
+    """Refuse what is not one grey volume of a sensible size."""
+    shape = image.shape
+    if len(shape) < 3 or any(side != 1 for side in shape[3:]):
+        size = " x ".join(map(str, shape))
+        raise _Refused(f"its shape is {size}; expected one volume of three dimensions")
+    if np.prod(shape, dtype=object) > MAX_VOXELS:
+        raise _Refused(f"its header declares more than {MAX_VOXELS:,} voxels")
+    if image.get_data_dtype().kind not in "iuf":
+        raise _Refused(f"its voxels are {image.get_data_dtype()}; expected one grey value each")
+
+
+@contextmanager
+def _one_cause(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong inside into one error that names the file and one cause."""
+    try:
+        yield
+        return
+    except _Refused as refusal:
+        cause, reason = str(refusal), None
+    except Exception as error:  # parsers of untrusted bytes raise anything: EOFError, HeaderDataError, zlib.error ...
+        known = isinstance(error, OSError) and error.errno and error.strerror
+        cause, reason = str(known).lower() if known else "the file is truncated or damaged", error
+    raise UnreadableImageError(str(path), cause) from reason
