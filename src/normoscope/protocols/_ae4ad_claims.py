@@ -1,0 +1,237 @@
+"""What AE4AD's paper claims, judged by the numbers of its protocol.
+
+A difference counts where its p-value, adjusted over the family it belongs to, is below 0.05.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ._data import DATA
+from ._shape import Claim, Verdict
+
+__all__ = ["SETS", "claims", "clear", "told"]
+
+SETS = ("rsna", "vindr", "brain_tumor", "brats2021")
+_RIVALS = ("vae", "memae", "ceae")
+_LEVEL = 0.05
+_PLATEAU = 0.1
+_ROUNDING = (2 / 255) ** 2 / 12
+"""Mean squared error of rounding grey values in [-1, 1] to 8 bits: what a copy of the image is good for."""
+
+Numbers = Mapping[str, Any]
+
+
+def claims(numbers: Numbers, *, quick: bool) -> list[Claim]:
+    """Judge every claim of abstract and results."""
+    if quick:
+        return []
+    chosen = {data: choice for data, choice in numbers["choice"].items() if choice.get("oracle") is not None}
+    sweep = "latent sweep, AUROC"
+    return [
+        _each(
+            "a medium latent size is better than both a very small one (1) and a large one (128)",
+            "theory; Table 1",
+            chosen,
+            lambda data: _medium(numbers, data),
+            sweep,
+        ),
+        _each(
+            "restricting the latent size improves on a large one (128)",
+            "abstract; Table 1",
+            chosen,
+            lambda data: _restricted(numbers, data),
+            sweep,
+        ),
+        _differs(numbers, chosen),
+        _each(
+            "redrawing normal images better does not mean finding anomalies better: the objectives do not match",
+            "abstract; theory",
+            chosen,
+            lambda data: _mismatch(numbers, data),
+            "latent sweep, AUROC and train error",
+        ),
+        _assumption(numbers),
+        _each(
+            "errors reach a plateau after 128: up to 1024 none of them changes much",
+            "error figure",
+            numbers["sweep"],
+            lambda data: _plateau(numbers, data),
+            "latent sweep, errors at 128 and 1024",
+        ),
+        _each(
+            "the network does not become an identity map, not even at 1024",
+            "Proposition 1; error figure",
+            numbers["sweep"],
+            lambda data: _identity(numbers, data),
+            "latent sweep, errors",
+        ),
+        _each(
+            "a plain autoencoder of tuned latent size is better than VAE, MemAE and CeAE at 16",
+            "Table 2",
+            {data: None for data in chosen if numbers["tuned_minus"].get(data)},
+            lambda data: _tuned(numbers, data),
+            "methods, ae at its best size (oracle, as in the paper)",
+        ),
+        _published(numbers, chosen),
+        _four_sets(numbers, chosen),
+        Claim(
+            "minimising the entropy of latent vectors is the key to better detection",
+            "abstract",
+            Verdict.UNTESTED,
+            "no entropy is measured; the latent size, which bounds it, stands for it in the claims above",
+        ),
+        Claim(
+            "first to clarify the principle and design of autoencoders for anomaly detection in theory",
+            "abstract",
+            Verdict.UNTESTED,
+            "no experiment decides who was first",
+        ),
+    ]
+
+
+def told(difference: Mapping[str, Any]) -> str:
+    """Print a difference of AUROCs with its interval and adjusted p-value."""
+    bounds = "" if difference["low"] is None else f" [{difference['low']:+.3f}, {difference['high']:+.3f}]"
+    chance = "p < 0.001" if difference["holm"] < 0.001 else f"p = {difference['holm']:.3f}"
+    return f"{difference['value']:+.3f}{bounds}, {chance}"
+
+
+def clear(difference: Mapping[str, Any]) -> bool:
+    """Tell whether the first of two rows is better beyond chance."""
+    return bool(difference["value"] > 0 and difference["holm"] < _LEVEL)
+
+
+Judged = tuple[bool, str]
+"""Whether a claim holds on one data set, and the figures that say so."""
+
+
+def _each(text: str, where: str, sets: Mapping[str, Any], judge: Callable[[str], Judged | None], cell: str) -> Claim:
+    """Let a claim hold where it holds on every data set that was run."""
+    judged = {data: found for data in sets if (found := judge(data)) is not None}
+    if not judged:
+        return Claim(text, where, Verdict.UNTESTED, "not run yet")
+    why = "; ".join(f"{DATA[data].title}: {reason}" for data, (_, reason) in judged.items())
+    holds = all(found for found, _ in judged.values())
+    return Claim(text, where, Verdict.HOLDS if holds else Verdict.FAILS, why, cell)
+
+
+def _medium(numbers: Numbers, data: str) -> Judged | None:
+    best, below = numbers["choice"][data]["oracle"], numbers["below_best"][data]
+    if best in (1, 128):
+        return False, f"best at {best}"
+    if not {"1", "128"} <= below.keys():
+        return None
+    holds = 1 < best < 128 and clear(below["1"]) and clear(below["128"])
+    return holds, f"best at {best}, ahead of 1 by {told(below['1'])}, of 128 by {told(below['128'])}"
+
+
+def _restricted(numbers: Numbers, data: str) -> Judged | None:
+    best, below = numbers["choice"][data]["oracle"], numbers["below_best"][data]
+    if best >= 128 or "128" not in below:
+        return (False, f"best at {best}") if best >= 128 else None
+    return clear(below["128"]), f"best at {best}, ahead of 128 by {told(below['128'])}"
+
+
+def _mismatch(numbers: Numbers, data: str) -> Judged | None:
+    sweep, below = numbers["sweep"][data], numbers["below_best"][data]
+    size = min(sweep, key=lambda one: sweep[one]["errors"]["train"])
+    best = numbers["choice"][data]["oracle"]
+    if size == str(best):
+        return False, f"{size} has both the lowest training error and the best AUROC"
+    return clear(below[size]), f"lowest training error at {size}, best AUROC at {best}, by {told(below[size])}"
+
+
+def _plateau(numbers: Numbers, data: str) -> Judged | None:
+    at, end = numbers["sweep"][data].get("128"), numbers["sweep"][data].get("1024")
+    if at is None or end is None:
+        return None
+    changes = {
+        part: end["errors"][part] / at["errors"][part] - 1
+        for part in ("train", "test_normal", "test_abnormal")
+        if end["errors"][part] is not None
+    }
+    listed = ", ".join(f"{part.replace('_', ' ')} {change:+.1%}" for part, change in changes.items())
+    return max(map(abs, changes.values())) <= _PLATEAU, f"{listed} (at most {_PLATEAU:.0%} is called a plateau)"
+
+
+def _identity(numbers: Numbers, data: str) -> Judged | None:
+    if "1024" not in numbers["sweep"][data]:
+        return None
+    size, error = min(
+        ((size, error) for size, row in numbers["sweep"][data].items() for error in row["errors"].values() if error),
+        key=lambda pair: pair[1],
+    )
+    why = f"lowest mean error {error:.2g} at {size}, {error / _ROUNDING:.0f} times that of rounding to 8 bits"
+    return error > _ROUNDING, why
+
+
+def _tuned(numbers: Numbers, data: str) -> Judged | None:
+    found = numbers["tuned_minus"][data]
+    missing = [rival for rival in _RIVALS if rival not in found]
+    if missing:
+        return None
+    listed = ", ".join(f"of {rival} by {told(found[rival])}" for rival in _RIVALS)
+    return all(clear(found[rival]) for rival in _RIVALS), f"d = {numbers['choice'][data]['oracle']}, ahead {listed}"
+
+
+def _differs(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
+    text, where = "the best latent size differs between data sets", "Table 1"
+    if len(chosen) < 2:
+        return Claim(text, where, Verdict.UNTESTED, "needs two data sets")
+    best = {data: choice["oracle"] for data, choice in chosen.items()}
+    listed = [f"{DATA[data].title} {size}" for data, size in best.items()]
+    beyond = []
+    for data in best:
+        for other in sorted({*best.values()} - {best[data]}):
+            difference = numbers["below_best"][data][str(other)]
+            listed.append(f"on {DATA[data].title} {best[data]} is ahead of {other} by {told(difference)}")
+            beyond.append(clear(difference))
+    verdict = Verdict.HOLDS if any(beyond) else Verdict.FAILS
+    return Claim(text, where, verdict, "; ".join(listed), "latent sweep, best AUROC (oracle)")
+
+
+def _assumption(numbers: Numbers) -> Claim:
+    text = "autoencoders trained on normal images do not always redraw abnormal ones worse"
+    worse: list[str] = []
+    looked = 0
+    for data, sweep in numbers["sweep"].items():
+        for size, row in sweep.items():
+            normal, abnormal = row["errors"]["test_normal"], row["errors"]["test_abnormal"]
+            if normal is not None and abnormal is not None:
+                looked += 1
+                worse += [f"{DATA[data].title} at {size}"] if abnormal <= normal else []
+    if not looked:
+        return Claim(text, "abstract", Verdict.UNTESTED, "not run yet")
+    why = f"abnormal test images have no larger mean error than normal ones in {len(worse)} of {looked} cases"
+    why += f": {', '.join(worse)}" if worse else ""
+    verdict = Verdict.HOLDS if worse else Verdict.FAILS
+    return Claim(text, "abstract", verdict, why, "latent sweep, test errors")
+
+
+def _published(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
+    text = "the best size is 4 on RSNA and VinDr-CXR, 32 on Brain Tumor and 16 on BraTS2021"
+    theirs = dict(zip(SETS, (4, 4, 32, 16), strict=True))
+    ours = {data: chosen[data]["oracle"] for data in SETS if data in chosen}
+    absent = _absent(ours)
+    why = "; ".join([*(f"{DATA[data].title}: {size} here" for data, size in ours.items()), *absent])
+    differs = any(ours[data] != theirs[data] for data in ours)
+    verdict = Verdict.FAILS if differs else Verdict.UNTESTED if absent else Verdict.HOLDS
+    return Claim(text, "Table 1", verdict, why, "latent sweep on the paper's data" if ours else "")
+
+
+def _four_sets(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
+    text = "four data sets of two modalities validate the theory"
+    ours = {data: _restricted(numbers, data) for data in SETS if data in chosen}
+    absent = _absent(ours)
+    if absent:
+        return Claim(text, "abstract", Verdict.UNTESTED, "; ".join(absent))
+    holds = all(found is not None and found[0] for found in ours.values())
+    why = "; ".join(f"{DATA[data].title}: {found[1]}" for data, found in ours.items() if found is not None)
+    return Claim(text, "abstract", Verdict.HOLDS if holds else Verdict.FAILS, why, "latent sweep on the paper's data")
+
+
+def _absent(found: Mapping[str, Any]) -> Sequence[str]:
+    names = [DATA[data].title for data in SETS if data not in found]
+    return [f"not run on {', '.join(names)}"] if names else []

@@ -1,0 +1,438 @@
+"""AE4AD's sweep and MedIAnomaly's benchmark share their jobs; sizes are chosen and claims judged by numbers alone."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from normoscope import metrics, protocols
+from normoscope.protocols import Claim, Outcome, Verdict, _trial
+from normoscope.protocols._ae4ad_claims import claims as ae4ad_claims
+from normoscope.protocols._ae4ad_jobs import benchmark_job, epochs_on, has_validation
+from normoscope.protocols._ae4ad_rows import Row, differences, knee
+from normoscope.protocols.ae4ad2024 import AE4AD2024, SIZES
+from normoscope.protocols.conocc2020 import REFERENCES, ConOCC2020
+from normoscope.protocols.medianomaly2025 import METHODS, MedIAnomaly2025
+from normoscope.protocols.medianomaly2025 import claims as benchmark_claims
+from normoscope.runner import Job, Result, perform
+from toys import draw_blobs
+
+TESTED = 30
+"""Test images of each class in the made-up data."""
+
+
+def pixels(count: int, seed: int, *, bright: bool = False) -> npt.NDArray[np.uint8]:
+    return (255 * draw_blobs(count, seed, bright=bright)[:, 0]).round().byte().numpy()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Both data sets in small: PneumoniaMNIST with validation images, the chest X-rays with names and without."""
+    folder = tmp_path_factory.mktemp("data")
+    test = np.concatenate([pixels(TESTED, 3), pixels(TESTED, 4, bright=True)])
+    labels = np.repeat([0, 1], TESTED)
+    arrays = {
+        "train_images": pixels(40, 1),
+        "train_labels": np.zeros(40, int),
+        "test_images": test,
+        "test_labels": labels,
+    }
+    (folder / "medmnist").mkdir()
+    (folder / "chest_xray").mkdir()
+    val = {"val_images": pixels(20, 2), "val_labels": np.zeros(20, int)}
+    np.savez(folder / "medmnist" / "pneumoniamnist.npz", **arrays, **val)
+    names = {
+        "train_names": np.asarray([f"IM-{i:04d}-0001" for i in range(40)]),
+        "test_names": np.asarray(
+            [f"NORMAL2-IM-{i:04d}-0001" for i in range(TESTED)] + [f"person{i}_virus_1" for i in range(TESTED)]
+        ),
+    }
+    np.savez(folder / "chest_xray" / "chest_xray_64.npz", **arrays, **names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMOSCOPE_DATA", str(folder))
+        _trial._cut.cache_clear()
+        yield folder
+        _trial._cut.cache_clear()
+
+
+# jobs
+
+
+def test_the_sweep_trains_every_size_with_the_papers_settings(home: Path) -> None:
+    jobs = [job for job in AE4AD2024().plan().jobs if job.arguments["method"] == "ae"]
+    sweep = [job.arguments for job in jobs if job.arguments["data"] == "pneumoniamnist"]
+    assert sorted((a["recipe"]["latent_dim"], a["seed"]) for a in sweep) == sorted(
+        (size, seed) for size in (1, 2, 4, 8, 16, 32, 64, 128, 1024) for seed in (0, 1, 2)
+    )
+    for arguments in sweep:
+        recipe = arguments["recipe"]
+        assert (recipe["learning_rate"], recipe["batch_size"], recipe["epochs"]) == (1e-3, 64, 250)
+        assert (recipe["loss"], recipe["patience"]) == ("l2", None)
+    assert (epochs_on("brain_tumor", quick=False), epochs_on("rsna", quick=False)) == (600, 250)
+
+
+def test_only_data_without_validation_normals_gets_models_that_choose(home: Path) -> None:
+    assert has_validation("pneumoniamnist")
+    assert not has_validation("chest_xray_64")
+    choosing = [job.arguments for job in AE4AD2024().plan().jobs if job.arguments["held_out"]]
+    assert {a["data"] for a in choosing} == {"chest_xray_64"}
+    assert sorted(a["recipe"]["latent_dim"] for a in choosing) == sorted(SIZES)
+    assert {(a["held_out"], a["seed"]) for a in choosing} == {(0.1, 0)}
+
+
+def test_protocols_that_need_the_same_job_give_it_the_same_key(home: Path) -> None:
+    def of(protocol: Any) -> dict[str, Job]:
+        return {job.key: job for job in protocol.plan().jobs if job.arguments["data"] == "chest_xray_64"}
+
+    sweep, benchmark, conocc = of(AE4AD2024()), of(MedIAnomaly2025()), of(ConOCC2020())
+    shared = {sweep[key].arguments["method"] for key in sweep.keys() & benchmark.keys()}
+    assert shared == {"ae", "vae", "memae", "ceae", "knn", "trivial"}
+    assert len(sweep.keys() & benchmark.keys()) == 3 * (4 + len(REFERENCES))
+    assert len(sweep.keys() & conocc.keys()) == 3 * len(REFERENCES)
+
+
+def test_a_row_sets_what_it_names_and_nothing_else(home: Path) -> None:
+    plain = benchmark_job("pneumoniamnist", "ae", 0, quick=False).arguments["recipe"]
+    other = benchmark_job("pneumoniamnist", "ae loss=ssim", 0, quick=False).arguments["recipe"]
+    assert {**plain, "loss": "ssim"} == other
+    trivial = benchmark_job("pneumoniamnist", "trivial bytes", 0, quick=False).arguments["recipe"]
+    assert trivial == {"statistic": "bytes", "direction": "two-sided"}
+
+
+@pytest.mark.parametrize(("name", "fitted"), [("ae4ad2024", 6), ("medianomaly2025", 3)])
+def test_the_quick_form_is_a_few_jobs_on_pneumoniamnist(name: str, fitted: int, home: Path) -> None:
+    plan = protocols.build(name, quick=True).plan()
+    assert len(plan.jobs) == fitted + len(REFERENCES)
+    assert not plan.absent
+    assert {(job.arguments["data"], job.arguments["seed"]) for job in plan.jobs} == {("pneumoniamnist", 0)}
+
+
+def test_data_of_the_papers_that_is_absent_is_named(home: Path) -> None:
+    four = ["RSNA", "VinDr-CXR", "Brain Tumor", "BraTS2021"]
+    assert [data.name for data in AE4AD2024().plan().absent] == four
+    seven = {*four, "LAG", "ISIC2018", "Camelyon16"}
+    assert {data.name for data in MedIAnomaly2025().plan().absent} == seven
+
+
+# rows
+
+
+def result(
+    test: Sequence[float], labels: Sequence[int], *, held_out: Sequence[float] = (), mean: float = 0.0
+) -> Result:
+    own = {"test": list(test), "held_out": list(held_out), "train_mean": mean}
+    value = {"labels": list(labels), "groups": [], "own": own, "fit_seconds": 1.0, "losses": None}
+    return Result(Job("made up", "", {}), value, 0.0, "", {})
+
+
+def test_errors_are_means_over_seeds_and_images_of_each_part() -> None:
+    seeds = [
+        result([1, 2, 5, 8], [0, 0, 1, 1], held_out=[2, 4], mean=1.0),
+        result([3, 4, 7, 10], [0, 0, 1, 1], held_out=[4, 8], mean=2.0),
+    ]
+    assert Row(seeds).errors == {"train": 1.5, "held_out": 4.5, "test_normal": 2.5, "test_abnormal": 7.5}
+    assert Row([result([1, 2], [0, 1])]).errors["held_out"] is None
+
+
+def test_differences_are_first_minus_second_and_adjusted_over_the_family() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 50)
+
+    def row(shift: float) -> Row:
+        return Row([result((shift * labels + rng.standard_normal(100)).tolist(), labels.tolist())])
+
+    best, near, far = row(1.5), row(1.3), row(0.0)
+    found = differences({"near": (best, near), "far": (best, far)})
+    scores = {name: np.asarray(r.results[0].value["own"]["test"]) for name, r in (("best", best), ("far", far))}
+    expected = metrics.auroc(labels, scores["best"]) - metrics.auroc(labels, scores["far"])
+    assert found["far"]["value"] == pytest.approx(expected)
+    assert found["far"]["pvalue"] < found["near"]["pvalue"]
+    assert found["far"]["holm"] == pytest.approx(2 * found["far"]["pvalue"])
+    assert found["near"]["holm"] == pytest.approx(found["near"]["pvalue"])
+    assert differences({}) == {}
+
+
+def test_the_knee_is_farthest_below_the_chord_over_log2_of_the_size() -> None:
+    # scaled: chord 1, 2/3, 1/3, 0; errors 1, 0.2, 0.1, 0: distances 0, 0.467, 0.233, 0
+    assert knee({1: 1.1, 2: 0.3, 4: 0.2, 8: 0.1}) == 2
+    # distances 0, 0.067, 0.233, 0
+    assert knee({8: 0.1, 4: 0.2, 2: 0.7, 1: 1.1}) == 4
+    # the gap to 1024 counts by its logarithm: chord at 512 is 0.1, far above an error of 0.05, but at 2 it is 0.9
+    assert knee({1: 1.0, 2: 0.5, 512: 0.05, 1024: 0.0}) == 2
+
+
+@pytest.mark.parametrize("errors", [{1: 1.0, 2: 0.5}, {1: 0.5, 2: 0.4, 4: 0.5}, {1: 0.1, 2: 0.2, 4: 0.3}, {}])
+def test_there_is_no_knee_without_three_sizes_and_a_fall(errors: dict[int, float]) -> None:
+    assert knee(errors) is None
+
+
+# outcome
+
+BEST = {"pneumoniamnist": 4, "chest_xray_64": 32}
+
+
+def made_up(job: Job) -> Result:
+    """Invent a trial: AUROC falls away from the best size, errors fall with the size and stay from 128 on."""
+    arguments = job.arguments
+    rng = np.random.default_rng([arguments["seed"], len(arguments["method"])])
+    labels = np.repeat([0, 1], TESTED)
+    size = arguments["recipe"].get("latent_dim", 16)
+    error = max(0.05 / size, 0.001)
+    shift = 2.0 - 0.5 * abs(np.log2(size / BEST[arguments["data"]])) if arguments["method"] == "ae" else 0.5
+    test = error * (2 + 0.1 * rng.standard_normal(2 * TESTED) + 0.1 * shift * labels)
+    held_out = [] if arguments["data"] == "chest_xray_64" and not arguments["held_out"] else [1.5 * error] * 5
+    made = result(test.tolist(), labels.tolist(), held_out=held_out, mean=error)
+    return Result(job, {**made.value, "groups": []}, 1.0, "2026-01-01T00:00:00+00:00", {})
+
+
+def column(rows: Sequence[Sequence[str]], columns: Sequence[str], name: str) -> dict[str, str]:
+    return {row[0]: row[list(columns).index(name)] for row in rows}
+
+
+@pytest.fixture(scope="module")
+def swept(home: Path) -> Outcome:
+    """What the whole sweep comes to on invented trials."""
+    protocol = AE4AD2024()
+    plan = protocol.plan()
+    return protocol.outcome([made_up(job) for job in plan.jobs], plan.absent)
+
+
+def test_the_sweeps_tables_show_errors_choices_and_published_numbers(swept: Outcome) -> None:
+    sweep = next(t for t in swept.tables if t.title == "Latent sweep: chest X-rays 64 px")
+    chosen = column(sweep.rows, sweep.columns, "chosen by")
+    assert chosen["ae, d = 32"] == "best AUROC (oracle)"
+    assert chosen["ae, d = 8"] == "knee of held-out error"  # chord 1 - 3/10, error (0.05/8 - 0.001) / 0.049
+    assert chosen["ae, d = 64"] == "lowest held-out error"  # the first of three equals
+    assert column(sweep.rows, sweep.columns, "error, held out")["ae, d = 1"] == "0.0750"
+    assert column(sweep.rows, sweep.columns, "error, train")["ae, d = 2"] == "0.0250"
+    assert [row[0] for row in sweep.rows[-4:]] == list(REFERENCES)
+    paper = next(t for t in swept.tables if t.title == "Latent sweep on the paper's data")
+    assert column(paper.rows, paper.columns, "AUROC / AP paper, VinDr-CXR")["ae, d = 4"] == "0.613 / 0.641"
+    assert {row[1] for row in paper.rows} == {"not run: data absent"}
+    methods = next(t for t in swept.tables if t.title == "Methods")
+    ours = column(methods.rows, methods.columns, "AUROC ours, PneumoniaMNIST 28 px")
+    assert ours["ae[d*], d* by test results (oracle)"].endswith("(d = 4)")
+    assert ours["ae[knee], d by held-out knee"].endswith("(d = 8)")
+    assert {"ae", "vae", "memae", "ceae", *REFERENCES} <= ours.keys()
+
+
+def test_the_sweeps_claims_and_figures_follow_from_its_results(swept: Outcome) -> None:
+    assert swept.numbers["choice"]["pneumoniamnist"] == {"oracle": 4, "lowest": 64, "knee": 8}
+    verdicts = {claim.text.partition(":")[0]: claim.verdict for claim in swept.claims}
+    assert verdicts["errors reach a plateau after 128"] is Verdict.HOLDS
+    assert verdicts["the network does not become an identity map, not even at 1024"] is Verdict.HOLDS
+    assert verdicts["four data sets of two modalities validate the theory"] is Verdict.UNTESTED
+    assert [figure.name for figure in swept.figures] == ["ae4ad2024_auroc", "ae4ad2024_errors"]
+    ranking, errors = (ElementTree.fromstring(figure.svg) for figure in swept.figures)
+    assert {"AUROC", "AP", "knn, AUROC", "knee of held-out error", "RSNA", "1024"} <= texts(ranking)
+    assert {"train normals", "test abnormals", "chest X-rays 64 px", "0.01"} <= texts(errors)
+
+
+def texts(svg: ElementTree.Element) -> set[str]:
+    return {"".join(node.itertext()).strip() for node in svg.iter("{http://www.w3.org/2000/svg}text")}
+
+
+@pytest.mark.parametrize("name", ["ae4ad2024", "medianomaly2025"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
+def test_results_may_be_missing(name: str, share: float, home: Path) -> None:
+    protocol = protocols.build(name, seeds=1)
+    plan = protocol.plan()
+    some = [made_up(job) for job in plan.jobs[: round(share * len(plan.jobs))]]
+    outcome = protocol.outcome(some, plan.absent)
+    assert outcome.tables
+    assert {claim.verdict for claim in outcome.claims} >= {Verdict.UNTESTED}
+    if not some:
+        assert {claim.verdict for claim in outcome.claims} == {Verdict.UNTESTED}
+
+
+def test_the_benchmarks_table_stands_beside_the_published_column(home: Path) -> None:
+    protocol = MedIAnomaly2025()
+    plan = protocol.plan()
+    outcome = protocol.outcome([made_up(job) for job in plan.jobs], plan.absent)
+    table, published = outcome.tables
+    assert table.title == "Benchmark: chest X-rays 64 px, not one of its sets"
+    assert [row[0] for row in table.rows] == [*METHODS, *REFERENCES]
+    theirs = column(table.rows, table.columns, "AUROC paper, RSNA")
+    assert (theirs["ae"], theirs["ae loss=ssim"], theirs["memae"]) == ("0.675 ± 0.009", "0.809", "–")
+    assert column(table.rows, table.columns, "AUROC minus ae, Holm")["ae"] == "–"
+    again = column(published.rows, published.columns, "AUROC, independent rerun")
+    assert (again["LAG: aeu"], again["VinDr-CXR: ae loss=ssim"]) == ("0.825", "0.545")
+    ours = column(published.rows, published.columns, "AUROC ours")
+    assert {ours["RSNA: dae"], ours["Brain Tumor: all methods"], ours["Camelyon16: all methods"]} == {
+        "not run: data absent"
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ae4ad2024", "medianomaly2025"])
+def test_the_quick_form_runs_from_jobs_to_tables(name: str, home: Path, tmp_path: Path) -> None:
+    protocol = protocols.build(name, quick=True)
+    plan = protocol.plan()
+    done = [perform(job, tmp_path / job.key) for job in plan.jobs]
+    results = [
+        Result(job, d["value"], d["seconds"], d["created"], d["where"]) for job, d in zip(plan.jobs, done, strict=True)
+    ]
+    outcome = protocol.outcome(results, plan.absent)
+    assert not outcome.claims
+    for table in outcome.tables:
+        assert table.rows
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    value = results[0].value
+    labels, scores = np.asarray(value["labels"]), np.asarray(value["own"]["test"])
+    assert f"{metrics.auroc(labels, scores):.3f}" in outcome.tables[0].rows[0][1]
+
+
+# claims
+
+
+def difference(value: float, holm: float = 0.01) -> dict[str, Any]:
+    return {"value": value, "low": value - 0.02, "high": value + 0.02, "holm": holm}
+
+
+def sized(train: float, normal: float, abnormal: float) -> dict[str, Any]:
+    errors = {"train": train, "held_out": train, "test_normal": normal, "test_abnormal": abnormal}
+    return {"errors": errors, "auroc": {"value": 0.5}}
+
+
+def sweep_numbers(best: Mapping[str, int]) -> dict[str, Any]:
+    """Every size loses clearly to the best; errors fall and stay from 128 on."""
+    sweep = {str(size): sized(max(1 / size, 1 / 200), 2 / size, 3 / size) for size in SIZES[:-1]}
+    sweep["1024"] = sized(sweep["128"]["errors"]["train"] * 0.98, 2 / 128, 3 / 128)
+    return {
+        "sweep": dict.fromkeys(best, sweep),
+        "choice": {data: {"oracle": size, "lowest": 1024, "knee": 8} for data, size in best.items()},
+        "below_best": {
+            data: {str(other): difference(0.1) for other in SIZES if other != size} for data, size in best.items()
+        },
+        "tuned_minus": {data: {rival: difference(0.05) for rival in ("vae", "memae", "ceae")} for data in best},
+        "methods": {data: {} for data in best},
+    }
+
+
+def judged(numbers: Mapping[str, Any], words: str) -> Claim:
+    return next(claim for claim in ae4ad_claims(numbers, quick=False) if words in claim.text)
+
+
+BOTH = {"pneumoniamnist": 4, "chest_xray_64": 32}
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["medium latent size", "restricting", "differs between", "redrawing", "plateau", "identity", "plain autoencoder"],
+)
+def test_a_claim_about_sizes_holds_where_the_papers_picture_appears(words: str) -> None:
+    assert judged(sweep_numbers(BOTH), words).verdict is Verdict.HOLDS
+    none = {"sweep": {}, "choice": {}, "below_best": {}, "tuned_minus": {}, "methods": {}}
+    assert judged(none, words).verdict is Verdict.UNTESTED
+
+
+def test_a_medium_size_must_beat_both_extremes_beyond_chance_on_every_set() -> None:
+    numbers = sweep_numbers(BOTH)
+    numbers["below_best"]["chest_xray_64"]["128"] = difference(0.1, holm=0.2)
+    assert judged(numbers, "medium latent size").verdict is Verdict.FAILS
+    assert judged(numbers, "restricting").verdict is Verdict.FAILS
+    assert "of 128 by +0.100 [+0.080, +0.120], p = 0.200" in judged(numbers, "medium latent size").why
+    assert judged(sweep_numbers({"pneumoniamnist": 1}), "medium latent size").verdict is Verdict.FAILS
+    assert judged(sweep_numbers({"pneumoniamnist": 1}), "restricting").verdict is Verdict.HOLDS
+    assert judged(sweep_numbers({"pneumoniamnist": 1024}), "restricting").verdict is Verdict.FAILS
+
+
+def test_best_sizes_differ_only_where_a_sets_own_beats_the_others_beyond_chance() -> None:
+    numbers = sweep_numbers(BOTH)
+    numbers["below_best"]["pneumoniamnist"]["32"] = difference(0.01, holm=0.5)
+    assert judged(numbers, "differs between").verdict is Verdict.HOLDS
+    numbers["below_best"]["chest_xray_64"]["4"] = difference(0.01, holm=0.5)
+    assert judged(numbers, "differs between").verdict is Verdict.FAILS
+    assert judged(sweep_numbers({"pneumoniamnist": 4, "chest_xray_64": 4}), "differs").verdict is Verdict.FAILS
+    assert judged(sweep_numbers({"pneumoniamnist": 4}), "differs").verdict is Verdict.UNTESTED
+
+
+def test_the_plateau_ends_where_an_error_changes_by_more_than_a_tenth() -> None:
+    numbers = sweep_numbers({"pneumoniamnist": 4})
+    numbers["sweep"]["pneumoniamnist"]["1024"]["errors"]["test_abnormal"] *= 1.11
+    claim = judged(numbers, "plateau")
+    assert claim.verdict is Verdict.FAILS
+    assert "test abnormal +11.0%" in claim.why
+    assert "train -2.0%" in claim.why
+
+
+def test_an_identity_map_would_leave_no_more_than_the_rounding_error() -> None:
+    numbers = sweep_numbers({"pneumoniamnist": 4})
+    numbers["sweep"]["pneumoniamnist"]["1024"]["errors"]["train"] = 5e-6  # rounding: (2/255)^2 / 12 = 5.13e-6
+    assert judged(numbers, "identity").verdict is Verdict.FAILS
+    numbers["sweep"]["pneumoniamnist"]["1024"]["errors"]["train"] = 5.2e-6
+    assert judged(numbers, "identity").verdict is Verdict.HOLDS
+
+
+def test_the_assumption_breaks_where_abnormal_images_are_redrawn_as_well_as_normal_ones() -> None:
+    numbers = sweep_numbers({"pneumoniamnist": 4})
+    assert judged(numbers, "do not always").verdict is Verdict.FAILS
+    numbers["sweep"]["pneumoniamnist"]["64"] = sized(0.1, 0.2, 0.2)
+    claim = judged(numbers, "do not always")
+    assert claim.verdict is Verdict.HOLDS
+    assert "in 1 of 9 cases: PneumoniaMNIST 28 px at 64" in claim.why
+
+
+def test_a_tuned_autoencoder_must_beat_all_three_rivals() -> None:
+    numbers = sweep_numbers({"pneumoniamnist": 4})
+    numbers["tuned_minus"]["pneumoniamnist"]["memae"] = difference(-0.02)
+    assert judged(numbers, "plain autoencoder").verdict is Verdict.FAILS
+    del numbers["tuned_minus"]["pneumoniamnist"]["memae"]
+    assert judged(numbers, "plain autoencoder").verdict is Verdict.UNTESTED
+
+
+def test_the_published_best_sizes_are_judged_on_the_papers_data_alone() -> None:
+    theirs = {"rsna": 4, "vindr": 4, "brain_tumor": 32, "brats2021": 16}
+    assert judged(sweep_numbers(theirs), "best size is 4 on RSNA").verdict is Verdict.HOLDS
+    assert judged(sweep_numbers(theirs), "four data sets").verdict is Verdict.HOLDS
+    assert judged(sweep_numbers({**theirs, "vindr": 8}), "best size is 4 on RSNA").verdict is Verdict.FAILS
+    assert judged(sweep_numbers({"rsna": 4}), "best size is 4 on RSNA").verdict is Verdict.UNTESTED
+    assert judged(sweep_numbers(BOTH), "best size is 4 on RSNA").verdict is Verdict.UNTESTED
+
+
+def benchmark_numbers(data: str, **aurocs: float) -> dict[str, Any]:
+    """Rows with these AUROCs (underscores before option values), the others at 0.6; clear where above ae."""
+    values = {row: aurocs.get(row.partition("=")[2] or row, 0.6) for row in METHODS}
+    rows: dict[str, Any] = {row: {"auroc": {"value": value}} for row, value in values.items()}
+    for row in METHODS:
+        if row != "ae":
+            rows[row]["minus_ae"] = difference(values[row] - values["ae"])
+    return {data: rows}
+
+
+def found(numbers: Mapping[str, Any], words: str) -> Claim:
+    return next(claim for claim in benchmark_claims(numbers) if words in claim.text)
+
+
+def test_loss_outweighs_capacity_where_it_moves_the_auroc_at_least_twice_as_far() -> None:
+    numbers = benchmark_numbers("chest_xray_64", ssim=0.8, **{"8": 0.5})
+    claim = found(numbers, "capacity")
+    assert claim.verdict is Verdict.HOLDS
+    assert "spans 0.200 over l2, l1 and ssim, 0.100 over widths" in claim.why
+    assert found(benchmark_numbers("chest_xray_64", ssim=0.79, **{"8": 0.5}), "capacity").verdict is Verdict.FAILS
+    assert found({}, "capacity").verdict is Verdict.UNTESTED
+
+
+def test_losses_above_the_plain_autoencoder_are_judged_on_rsna_before_other_chest_x_rays() -> None:
+    better = {"ssim": 0.8, "aeu": 0.8, "dae": 0.8}
+    good = benchmark_numbers("chest_xray_64", **better)
+    assert found(good, "well above").verdict is Verdict.HOLDS
+    bad = benchmark_numbers("rsna", **better | {"dae": 0.5})
+    claim = found({**good, **bad}, "well above")
+    assert claim.verdict is Verdict.FAILS
+    assert claim.why.startswith("RSNA")
+    del good["chest_xray_64"]["dae"]
+    assert found(good, "well above").verdict is Verdict.UNTESTED
+
+
+def test_no_method_wins_everywhere_needs_two_of_the_benchmarks_sets() -> None:
+    one = benchmark_numbers("rsna", aeu=0.9)
+    assert found({**one, **benchmark_numbers("chest_xray_64", dae=0.9)}, "wins").verdict is Verdict.UNTESTED
+    assert found({**one, **benchmark_numbers("lag", dae=0.9)}, "wins").verdict is Verdict.HOLDS
+    assert found({**one, **benchmark_numbers("lag", aeu=0.9)}, "wins").verdict is Verdict.FAILS
