@@ -128,3 +128,9 @@ def test_a_key_follows_imports_of_imports(monkeypatch: pytest.MonkeyPatch) -> No
     assert changed("nn/blocks.py") != before  # cae imports it through nn/autoencoder.py
     assert changed("normoscope/errors.py") == before
     assert changed("methods/vae.py") == before
+
+
+def test_an_error_that_takes_facts_arrives_as_its_sentence(tmp_path: Path) -> None:
+    job = Job("elsewhere", "toy_jobs:refuse_with_facts", {})
+    with pytest.raises(JobError, match=r"^job elsewhere: shelf: expected books, got jars\."):
+        run_jobs([job], tmp_path, engine=ONE)

@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from normoscope import methods
+from normoscope.errors import LayoutError
+from normoscope.images import batches
+from normoscope.model import partition
 from normoscope.runner import Job, Processes, run_jobs
+from normoscope.sources import load
+from normoscope.types import Run
 
 
 def square(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
@@ -24,6 +33,44 @@ def square(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
 def refuse(arguments: Mapping[str, Any], checkpoint: Path) -> None:
     """Fail."""
     raise ValueError("no number today")
+
+
+def surroundings(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
+    """Say where and how the job is done."""
+    checkpoint.mkdir(parents=True)
+    return {
+        "parent": os.getppid(),
+        "checkpoint": str(checkpoint),
+        "threads": torch.get_num_threads(),
+        "variables": [os.environ[name] for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")],
+        "data": os.environ.get("NORMOSCOPE_DATA"),
+    }
+
+
+def score_phantom(arguments: Mapping[str, Any], checkpoint: Path) -> list[float]:
+    """Log the start, fit a method on a small phantom, score its test images.
+
+    A job that `hangs` waits at its first attempt to be killed.
+    """
+    log = Path(arguments["log"])
+    with log.open("a") as file:
+        file.write(f"{arguments['number']} {os.getppid()}\n")
+    attempts = [line for line in log.read_text().splitlines() if line.split()[0] == str(arguments["number"])]
+    deadline = time.monotonic() + 200
+    while arguments["hangs"] and len(attempts) == 1:
+        assert time.monotonic() < deadline, "nobody killed this attempt"
+        time.sleep(0.02)
+    seed = arguments["seed"]
+    options = {"size": "28", "train": "40", "validation": "20", "test": "20", "seed": str(seed)}
+    data = partition(load("phantom", options=options))
+    recipe = methods.build(arguments["method"], "quick", arguments["changes"])
+    detector = recipe.fit(data.images["train"], Run(seed=seed, checkpoint=checkpoint, resume=True))
+    return np.concatenate([detector.anomaly_score(batch) for batch in batches(data.images["test"])]).tolist()
+
+
+def refuse_with_facts(arguments: Mapping[str, Any], checkpoint: Path) -> None:
+    """Fail with an exception that cannot be rebuilt from its text."""
+    raise LayoutError("shelf", "books", "jars")
 
 
 def die(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@
     │   ├── NormalClassError       the normal class was not named, or does not exist
     │   ├── ImageShapeError        an array has the wrong shape
     │   ├── ImageDepthError        8-bit images meet a model fitted on 16-bit ones, or the reverse
+    │   ├── DataChangedError       a job meets other images than those it was planned with
     │   ├── ScoresError            labels and scores that cannot be evaluated together
     │   ├── TooFewImagesError      a part is empty or too small
     │   └── LeakageError           a test image also stands in a part that fitting used
@@ -35,6 +36,7 @@ from collections.abc import Iterable, Sequence
 __all__ = [
     "CheckpointError",
     "DamagedModelError",
+    "DataChangedError",
     "DataError",
     "DataNotFoundError",
     "DivergedError",
@@ -129,6 +131,13 @@ class ImageDepthError(DataError):
         super().__init__(
             f"{file}: expected {expected} pixels as in the training images, got {got}; convert all images to one depth."
         )
+
+
+class DataChangedError(DataError):
+    """A job meets other images than those it was planned with."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: its images are not those the job was planned with; use the same data everywhere.")
 
 
 class ScoresError(DataError):

@@ -33,7 +33,7 @@ from .fingerprints import circumstances, code_fingerprint
 from .persistence import write_atomically
 from .types import Run
 
-__all__ = ["Done", "Engine", "Job", "Processes", "Result", "finished", "perform", "run_jobs"]
+__all__ = ["Done", "Engine", "Job", "Processes", "Result", "checkpoint_of", "finished", "perform", "run_jobs"]
 
 _ATTEMPTS = 3
 
@@ -83,8 +83,8 @@ class Result:
     where: Mapping[str, Any]
 
 
-Done = tuple[Job, Mapping[str, Any] | Exception]
-"""A job with the content of its result file, or with what went wrong."""
+Done = tuple[Job, Mapping[str, Any] | str]
+"""A job with the content of its result file, or with the sentence that says what went wrong."""
 
 Engine = Callable[[Sequence[Job], Path], Iterator[Done]]
 """Does jobs, in any order and any number at once; a job whose process dies may be left out and is asked for again."""
@@ -106,11 +106,22 @@ def finished(job: Job, folder: Path) -> Result | None:
         raise JobError(job.name, f"its result {file} cannot be read ({error}); delete the file") from None
 
 
-def perform(job: Job, checkpoint: Path) -> dict[str, Any]:
-    """Do one job in this process and return what its result file will hold."""
+def checkpoint_of(job: Job, folder: Path) -> Path:
+    """Return where a job's checkpoints lie while it is under way."""
+    return folder / f"{job.key}.checkpoint"
+
+
+def perform(job: Job, checkpoint: Path) -> dict[str, Any] | str:
+    """Do one job in this process; return what its result file will hold, or say what went wrong.
+
+    In words, for an exception that takes facts is not rebuilt from its sentence in another process.
+    """
     module, _, function = job.work.partition(":")
     began = time.perf_counter()
-    value = getattr(importlib.import_module(module), function)(job.arguments, checkpoint)
+    try:
+        value = getattr(importlib.import_module(module), function)(job.arguments, checkpoint)
+    except Exception as error:
+        return str(error) or type(error).__name__
     return {
         "name": job.name,
         "work": job.work,
@@ -142,11 +153,11 @@ def run_jobs(
     with _bar(jobs, list(pending.values()), progress) as advance:
         for _ in range(_ATTEMPTS):
             for job, content in (engine or Processes())(list(pending.values()), folder) if pending else ():
-                if isinstance(content, Exception):
-                    failures.append(JobError(job.name, str(content) or type(content).__name__))
+                if isinstance(content, str):
+                    failures.append(JobError(job.name, content))
                 else:
                     write_atomically(folder / f"{job.key}.json", json.dumps(content))
-                    shutil.rmtree(_checkpoint(job, folder), ignore_errors=True)
+                    shutil.rmtree(checkpoint_of(job, folder), ignore_errors=True)
                 del pending[job.key]
                 advance(job)
     failures += [
@@ -178,21 +189,15 @@ class Processes:
         """Do the jobs in one pool; end early where a process of it dies."""
         spawn = multiprocessing.get_context("spawn")
         with _one_thread(), ProcessPoolExecutor(self.at_once, spawn, initializer=_begin) as pool:
-            waiting: dict[Future[dict[str, Any]], Job] = {
-                pool.submit(perform, job, _checkpoint(job, folder)): job for job in jobs
+            waiting: dict[Future[dict[str, Any] | str], Job] = {
+                pool.submit(perform, job, checkpoint_of(job, folder)): job for job in jobs
             }
             while waiting:
                 for done in wait(waiting, return_when=FIRST_COMPLETED).done:
                     job, error = waiting.pop(done), done.exception()
                     if isinstance(error, BrokenProcessPool):
                         return
-                    if error is not None and not isinstance(error, Exception):
-                        raise error
-                    yield job, done.result() if error is None else error
-
-
-def _checkpoint(job: Job, folder: Path) -> Path:
-    return folder / f"{job.key}.checkpoint"
+                    yield job, done.result()
 
 
 def _begin() -> None:

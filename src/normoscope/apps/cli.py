@@ -22,6 +22,10 @@ folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong inpu
 RESIDUALS = ("squared", "absolute", "ssim", "gradient", "normalised", "variance", "rec-gradient", "kl-gradient",
              "elbo-gradient", "kl-weighted")  # fmt: skip
 
+RANKS = """Rank, in each FILE, the AUROC of the rows that saw no labels and that all files share; 1 is best. Files
+whose data come from one source count once. From 8 sources on, Friedman's test and Nemenyi's critical difference say
+which methods differ; below, there are too few data sets to test."""
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error does."""
@@ -65,6 +69,10 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         from .reproduction import reproduce
 
         return reproduce
+    if name == "rank":
+        from .ranks import rank
+
+        return rank
     from . import commands
 
     return cast("Callable[[argparse.Namespace], int]", getattr(commands, name))
@@ -124,6 +132,15 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     compare.add_argument("--out", metavar="JSON", help="also write the table with its provenance")
     _false_alarms(compare)
 
+    rank = commands.add_parser(
+        "rank", parents=[output], help="rank methods over stored comparisons, and test their ranks", description=RANKS
+    )
+    rank.add_argument("files", nargs="+", metavar="FILE", help="table that 'normoscope compare --out' wrote")
+    rank.add_argument("--source", action="append", default=[], metavar="NAME=ORIGIN",
+                      help="where a data set comes from, for instance pneumoniamnist=chest_xray (default: its name "
+                      "without the size at its end)")  # fmt: skip
+    rank.add_argument("--out", metavar="SVG", help="also draw the critical-difference plot")
+
     calibrate = commands.add_parser(
         "calibrate", parents=[data, scoring, run, output], help="set a model's rule anew from normal images"
     )
@@ -144,7 +161,10 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     reproduce.add_argument("protocol", metavar="PROTOCOL", help="one of 'normoscope list protocols'")
     reproduce.add_argument("--quick", action="store_true", help="the short form, minutes instead of hours")
     reproduce.add_argument("--seeds", type=_natural, default=0, metavar="N", help="default: the paper's number")
-    reproduce.add_argument("--processes", type=int, metavar="N", help="jobs at once, one thread each (default: cores)")
+    where = reproduce.add_mutually_exclusive_group()
+    where.add_argument("--processes", type=int, metavar="N", help="jobs at once, one thread each (default: cores)")
+    where.add_argument("--ray", metavar="ADDRESS", help="do the jobs on the running Ray cluster that this machine is "
+                       "part of: HOST:PORT of its head, or auto; its nodes need this package and the data")  # fmt: skip
     reproduce.add_argument("--collect", action="store_true", help="run nothing: tables of the jobs that are done")
     reproduce.add_argument("--out", default="results", metavar="DIR", help="folder of tables, figures and jobs "
                            "(default: %(default)s)")  # fmt: skip

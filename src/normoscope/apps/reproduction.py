@@ -7,12 +7,14 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import protocols
+from ..cluster import RayCluster
 from ..errors import DataNotFoundError, OptionError
 from ..model import provenance
 from ..persistence import write_atomically
@@ -36,7 +38,7 @@ def reproduce(args: argparse.Namespace) -> int:
     protocol = protocols.build(args.protocol, quick=args.quick, seeds=args.seeds)
     name = args.protocol + ("_quick" if args.quick else "")
     out = Path(args.out)
-    folder = out / "jobs" / name
+    folder = out / "jobs"
     plan = protocol.plan()
     for data in plan.absent:
         note(str(data), args.quiet)
@@ -47,7 +49,8 @@ def reproduce(args: argparse.Namespace) -> int:
         note(f"{len(plan.jobs) - len(pending)} of {len(plan.jobs)} jobs are done; the others are left out", args.quiet)
         results = [result for job in plan.jobs if (result := finished(job, folder)) is not None]
     else:
-        results = _run(list(plan.jobs), pending, folder, args)
+        with redirect_stdout(sys.stderr):  # where Ray, too, tells what becomes of its nodes
+            results = _run(list(plan.jobs), pending, folder, args)
     outcome = protocol.outcome(results, plan.absent)
     content = plain(as_json(outcome, plan.absent, _provenance(results, len(plan.jobs), args)))
     write_atomically(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
@@ -61,12 +64,13 @@ def reproduce(args: argparse.Namespace) -> int:
 
 def _run(jobs: list[Job], pending: list[Job], folder: Path, args: argparse.Namespace) -> list[Result]:
     """Time what is left, tell, and do it."""
-    engine = Processes(args.processes)
+    engine = RayCluster(args.ray) if args.ray is not None else Processes(args.processes)
     if pending:
+        at_once = engine.at_once  # first of all, for a wrong address need not wait for the timing
         note("timing 20 steps of every method that is left", args.quiet)
         costs = {job.key: job.cost for job in timed(pending)}
-        seconds = max(sum(costs.values()) / engine.at_once, max(costs.values()))
-        said = f"{len(pending)} of {len(jobs)} jobs to do, about {_duration(seconds)} with {engine.at_once} at once"
+        seconds = max(sum(costs.values()) / at_once, max(costs.values()))
+        said = f"{len(pending)} of {len(jobs)} jobs to do, about {_duration(seconds)} with {at_once} at once"
         note(f"{said}; stop at any time, the same command goes on", args.quiet)
         jobs = [dataclasses.replace(job, cost=costs.get(job.key, 0.0)) for job in jobs]
     return run_jobs(jobs, folder, engine=engine, progress=not args.quiet and sys.stderr.isatty())

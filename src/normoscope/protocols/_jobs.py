@@ -19,6 +19,7 @@ __all__ = ["as_job", "planned", "recipe_with", "timed"]
 
 _WORK = f"{_trial.__name__}:{_trial.work.__name__}"
 _TIMED_STEPS = 20
+_FREE = {"latent_dim", "gamma", "update_interval", "learning_rate", "patience", "statistic", "loss", "milestone"}
 
 
 def planned(data: str, method: str, recipe: Method, **more: Any) -> Trial:
@@ -37,18 +38,23 @@ def as_job(trial: Trial, name: str = "") -> Job:
 def timed(jobs: Sequence[Job]) -> list[Job]:
     """Say of every trial about how long it will take; other jobs keep what they say themselves.
 
-    Methods are timed once per data set: hyperparameters other than the number of epochs are taken to change little.
+    Trials that differ only in seed, fold, number of epochs or the settings of `_FREE` share one timing.
     """
-    rates: dict[tuple[str, str], _Rate] = {}
+    rates: dict[str, _Rate] = {}
     result = []
     for job in jobs:
         if job.work == _WORK:
             trial = Trial(**job.arguments)
-            rate = rates.get((trial.data, trial.method)) or _rate(trial)
-            rates[trial.data, trial.method] = rate
+            kind = repr((trial.data, trial.size, trial.method, sorted(_costly(trial).items())))
+            rate = rates[kind] = rates.get(kind) or _rate(trial)
             job = dataclasses.replace(job, cost=rate.seconds(trial))
         result.append(job)
     return result
+
+
+def _costly(trial: Trial) -> dict[str, Any]:
+    """Return the hyperparameters on which the time of one step depends."""
+    return {k: v for k, v in trial.recipe.items() if not k.endswith("epochs") and k not in _FREE}
 
 
 def recipe_with(name: str, preset: str = "paper", **changes: Any) -> Method:

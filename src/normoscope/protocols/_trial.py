@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import methods
+from ..errors import DataChangedError
 from ..images import PixelStore, batches
 from ..transforms import Preprocessing
 from ..types import Collection, Detector, Images, Run, Sample
@@ -59,6 +60,7 @@ class Trial:
         fold: official, or `K/N/SEED`: rotation K of N in the normals' order of that seed.
         held_out: Share of the training normals kept from training; 0 takes the official validation normals.
         limit: Fit on so many of the training normals, drawn by the trial's seed; 0 on all.
+        size: Side in pixels; 0 keeps square images of 8 to 256 pixels as they are and takes 64 otherwise.
         digest: Hash of the images; filled in by `_jobs.planned`.
     """
 
@@ -69,6 +71,7 @@ class Trial:
     fold: str = _OFFICIAL
     held_out: float = 0.0
     limit: int = 0
+    size: int = 0
     digest: str = ""
 
 
@@ -118,25 +121,31 @@ def scores_of(detector: Detector, images: Images) -> list[float]:
 
 
 def cut_of(trial: Trial) -> Cut:
-    """Return the trial's images; read once per process and data set."""
-    cut = _cut(trial.data, trial.fold, trial.held_out)
-    if not trial.limit:
-        return cut
-    order = np.random.default_rng(np.random.SeedSequence([trial.seed, 0x51CE])).permutation(len(cut.train))
-    rows = np.sort(order[: trial.limit])
-    digest = hashlib.sha256(f"{cut.digest} {rows.tolist()}".encode()).hexdigest()[:20]
-    return dataclasses.replace(cut, train=cut.train.subset(rows), digest=digest)
+    """Return the trial's images; read once per process and data set.
+
+    Raises:
+        DataChangedError: They are not those the trial was planned with.
+    """
+    cut = _cut(trial.data, trial.fold, trial.held_out, trial.size)
+    if trial.limit:
+        order = np.random.default_rng(np.random.SeedSequence([trial.seed, 0x51CE])).permutation(len(cut.train))
+        rows = np.sort(order[: trial.limit])
+        digest = hashlib.sha256(f"{cut.digest} {rows.tolist()}".encode()).hexdigest()[:20]
+        cut = dataclasses.replace(cut, train=cut.train.subset(rows), digest=digest)
+    if trial.digest not in ("", cut.digest):
+        raise DataChangedError(trial.data)
+    return cut
 
 
 @lru_cache(maxsize=8)
-def _cut(data: str, fold: str, held_out: float) -> Cut:
+def _cut(data: str, fold: str, held_out: float, size: int) -> Cut:
     collection = read(data)
     samples = collection.samples
     train, test = _official(collection) if fold == _OFFICIAL else _rotation(collection, *map(int, fold.split("/")))
     kept = [i for i, s in enumerate(samples) if s.split == "validation" and s.label == 0] if not held_out else []
     if held_out:
         train, kept = _held_out(samples, train, held_out)
-    planned = Preprocessing().plan([samples[i] for i in train])
+    planned = Preprocessing(size).plan([samples[i] for i in train])
     prepared = planned.prepare([samples[i] for i in [*train, *kept, *test]])
     ends = np.cumsum([len(train), len(kept), len(test)])
     parts = np.split(np.arange(ends[-1]), ends[:-1])

@@ -1,0 +1,161 @@
+"""What the abstract claims, judged by the numbers of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._data import DATA
+from ._dual_rows import COMPARED, DUAL, SEES_LABELS, SINGLE, TRIVIAL
+from ._shape import Claim, Verdict
+
+__all__ = ["claims"]
+
+_LEVEL = 0.05
+_WHERE = "abstract"
+_IMPLIED = "abstract, implied"
+_TESTED_ON = ("breastmnist", "brats2021", "resc")
+
+Rows = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Data set, number of normals, row -> figures."""
+
+
+def claims(numbers: Mapping[str, Any], *, quick: bool) -> list[Claim]:
+    """Judge every claim of the abstract; nothing else of the paper is known."""
+    if quick:
+        return []
+    rows: Rows = numbers["rows"]
+    small = _sizes(rows, lambda size: size != "all")
+    smallest = _sizes(rows, lambda size: size == "10")
+    every = _sizes(rows, lambda size: size == "all")
+    return [
+        _better_than_chance("tells anomalous from normal images on small data sets, by reconstruction error", small),
+        _better_than_chance("the same on large data sets", every),
+        _ahead(
+            "does well on small data, where other models often do poorly",
+            smallest,
+            (SINGLE, "knn", *SEES_LABELS),
+            "AUROC with 10 normals",
+        ),
+        _ahead(
+            "is robust across types of images: ahead of three one-number statistics on each",
+            every,
+            TRIVIAL,
+            "AUROC with all normals",
+        ),
+        *(_more_accurate(data, numbers) for data in _TESTED_ON),
+        _helps("two encoders do better than one as large", numbers["against_single"], rows),
+        _helps(
+            "several phases, each validated, do better than the same phases without validation",
+            numbers["against_ungated"],
+            rows,
+        ),
+        Claim(
+            "explanation methods and pictures make the latent features understandable",
+            _WHERE,
+            Verdict.UNTESTED,
+            "the abstract names no method and no figure",
+        ),
+        Claim(
+            "automating diagnosis takes work off healthcare professionals, and the model can be a foundation for tools",
+            _WHERE,
+            Verdict.UNTESTED,
+            "needs a study with readers",
+        ),
+    ]
+
+
+Places = Sequence[tuple[str, str, Mapping[str, Any]]]
+"""Data set, number of normals and figures by row, where the dual encoder was run."""
+
+
+def _sizes(rows: Rows, wanted: Any) -> Places:
+    return [(d, n, of) for d, sizes in rows.items() for n, of in sizes.items() if wanted(n) and DUAL in of]
+
+
+def _untested(text: str, where: str, why: str = "not run yet") -> Claim:
+    return Claim(text, where, Verdict.UNTESTED, why)
+
+
+def _verdict(holds: bool) -> Verdict:
+    return Verdict.HOLDS if holds else Verdict.FAILS
+
+
+def _at(data: str, size: str) -> str:
+    return f"{DATA[data].title}, {size} normals"
+
+
+def _better_than_chance(text: str, places: Places) -> Claim:
+    """Ask of every interval of the AUROC that it lies above one half."""
+    if not places:
+        return _untested(text, _WHERE)
+    aurocs = {_at(data, size): of[DUAL]["auroc"] for data, size, of in places}
+    sure = sum(auroc["low"] is not None and auroc["low"] > 0.5 for auroc in aurocs.values())
+    listed = "; ".join(f"{where} {_printed(auroc)}" for where, auroc in aurocs.items())
+    why = f"the AUROC's interval lies above 0.5 in {sure} of {len(aurocs)}: {listed}"
+    return Claim(text, _WHERE, _verdict(sure == len(aurocs)), why, "tables by number of normals, dual_encoder")
+
+
+def _printed(figures: Mapping[str, Any]) -> str:
+    bounds = "" if figures["low"] is None else f" [{figures['low']:.3f}, {figures['high']:.3f}]"
+    return f"{figures['value']:.3f}{bounds}"
+
+
+def _ahead(text: str, places: Places, rivals: Sequence[str], what: str) -> Claim:
+    """Ask that the mean AUROC is above that of every rival wherever they were run."""
+    places = [(data, size, of) for data, size, of in places if all(rival in of for rival in rivals)]
+    if not places:
+        return _untested(text, _WHERE)
+    ahead, parts = True, []
+    for data, _, of in places:
+        values = {row: float(of[row]["auroc"]["value"]) for row in (DUAL, *rivals)}
+        ahead = ahead and all(values[DUAL] > values[rival] for rival in rivals)
+        parts.append(f"{DATA[data].title}: " + ", ".join(f"{row} {value:.3f}" for row, value in values.items()))
+    why = f"{what}, {'; '.join(parts)}"
+    return Claim(text, _WHERE, _verdict(ahead), why, "tables by number of normals")
+
+
+def _more_accurate(data: str, numbers: Mapping[str, Any]) -> Claim:
+    """Ask that it is more accurate than both classifiers at every number of images."""
+    text = f"is more accurate than established classification methods on {DATA[data].title}"
+    if DATA[data].place is None and data not in numbers["rows"]:
+        return _untested(text, _WHERE, "the data is absent")
+    tests = [one for one in numbers["against_classifiers"] if one["data"] == data]
+    if not tests:
+        return _untested(text, _WHERE)
+    above = sum(one["difference"]["value"] > 0 for one in tests)
+    parts = []
+    for size, of in numbers["rows"][data].items():
+        if all(row in of and "accuracy" in of[row] for row in (DUAL, *SEES_LABELS)):
+            accuracies = (f"{row} {of[row]['accuracy']['value']:.3f}" for row in (DUAL, *SEES_LABELS))
+            parts.append(f"{size} images: {', '.join(accuracies)}")
+    share = next(iter(next(iter(numbers["rows"][data].values())).values()))["prevalence"]
+    why = (
+        f"more accurate in {above} of {len(tests)} comparisons, in {_significant(tests, 1)} after Holm (less in "
+        f"{_significant(tests, -1)}); {'; '.join(parts)}; one answer for all {max(share, 1 - share):.3f}; classifiers "
+        "of our choice, for the abstract names none"
+    )
+    return Claim(text, _WHERE, _verdict(above == len(tests)), why, COMPARED)
+
+
+def _significant(tests: Sequence[Mapping[str, Any]], sign: int) -> int:
+    """Count the differences of this sign that stand after Holm."""
+    return sum(
+        one["corrected"] is not None and one["corrected"] < _LEVEL and sign * one["difference"]["value"] > 0
+        for one in tests
+    )
+
+
+def _helps(text: str, tests: Sequence[Mapping[str, Any]], rows: Rows) -> Claim:
+    """Ask that the AUROC is higher after Holm, and above chance, in at least half of the comparisons; lower in none."""
+    if not tests:
+        return _untested(text, _IMPLIED)
+    useful = [one for one in tests if rows[one["data"]][str(one["size"] or "all")][DUAL]["auroc"]["value"] > 0.5]
+    better, worse = _significant(tests, 1), _significant(tests, -1)
+    counted = _significant(useful, 1)
+    listed = ", ".join(f"{one['difference']['value']:+.3f}" for one in tests)
+    why = (
+        f"AUROC higher after Holm in {better} of {len(tests)} comparisons, with it above 0.5 in {counted} (asked: "
+        f"half of all), and lower in {worse} (asked: none); differences {listed}"
+    )
+    return Claim(text, _IMPLIED, _verdict(2 * counted >= len(tests) and not worse), why, COMPARED)

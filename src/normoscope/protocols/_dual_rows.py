@@ -1,0 +1,307 @@
+"""From results to rows: figures at the frozen rule, paired comparisons, their tables and the drawing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import metrics
+from ..bootstrap import bootstrap_paired
+from ..calibration import Calibration
+from ..evaluation import Evaluation, evaluate, paired
+from ..runner import Result
+from ..statistics import Interval, holm
+from ._data import DATA
+from ._plots import PALETTE, draw
+from ._shape import Figure, Table
+from ._tables import spread, with_interval
+
+__all__ = [
+    "COMPARED",
+    "DECISIONS",
+    "DUAL",
+    "ROWS",
+    "SEES_LABELS",
+    "SINGLE",
+    "TRIVIAL",
+    "UNGATED",
+    "Comparison",
+    "Measured",
+    "Place",
+    "compared",
+    "comparisons",
+    "curves",
+    "scored",
+]
+
+ALPHA = 0.05
+DECISIONS = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
+DUAL, SINGLE, UNGATED = "dual_encoder", "single autoencoder", "dual_encoder, no validation"
+SEES_LABELS = ("logistic regression on HOG (supervised, sees labels)", "CNN (supervised, sees labels)")
+TRIVIAL = ("trivial contrast", "trivial gradient", "trivial bytes")
+COMPARED = "Paired differences"
+ROWS = (DUAL, SINGLE, UNGATED, "knn", *TRIVIAL, *SEES_LABELS)
+
+
+class Place(NamedTuple):
+    """Where figures stand: data set, number of normals (0 for all) and row."""
+
+    data: str
+    size: int
+    row: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Results of one place, one per seed.
+
+    Args:
+        results: As the jobs returned them; all on the same test images.
+        sees_labels: Whether scores are probabilities, flagged above one half.
+    """
+
+    results: Sequence[Result]
+    sees_labels: bool
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(n,) 1 abnormal, 0 normal."""
+        return np.asarray(self.results[0].value["labels"], np.int64)
+
+    @property
+    def groups(self) -> list[str] | None:
+        """Patient of each test image, None where patients are not known."""
+        return [str(group) for group in self.results[0].value["groups"]] or None
+
+    @cached_property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """(seeds, n), or (n,) of one seed."""
+        return _of_seeds([np.asarray(result.value["own"]["test"], np.float64) for result in self.results])
+
+    @cached_property
+    def flags(self) -> npt.NDArray[np.bool_] | None:
+        """Decisions, shaped as the scores; None where too few normals were held out for the rule."""
+        if self.sees_labels:
+            return np.asarray(self.scores > 0.5)
+        rules = [self._calibration(result) for result in self.results]
+        decided = [rule.flags(result.value["own"]["test"]) for rule, result in zip(rules, self.results, strict=True)]
+        known = [flags for flags in decided if flags is not None]
+        return _of_seeds(known) if len(known) == len(decided) else None
+
+    @property
+    def rule(self) -> str:
+        """Say what decided, without its threshold, or why nothing did."""
+        if self.sees_labels:
+            return "probability > 0.5"
+        status = self._calibration(self.results[0]).status
+        return status.partition(" (")[2].removesuffix(")") or status
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Every metric with its interval over patients, where known, and seeds."""
+        return evaluate(self.labels, self.scores, flags=self.flags, groups=self.groups)
+
+    def by_seed(self, metric: str) -> list[float]:
+        """Return a metric of every seed by itself; empty where nothing was decided."""
+        given = self.flags if metric in DECISIONS else self.scores
+        function: Any = getattr(metrics, metric)
+        return [] if given is None else [float(function(self.labels, run)) for run in np.atleast_2d(given)]
+
+    def interval(self, metric: str) -> Interval | None:
+        """Return a metric with its interval, None where nothing was decided."""
+        return {**self.evaluation.ranking, **self.evaluation.decisions}.get(metric)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return AUROC and decisions with bounds and values per seed, and how the fits went."""
+        values = {}
+        for metric in ("auroc", *DECISIONS):
+            interval = self.interval(metric)
+            if interval is not None:
+                values[metric] = {**interval.to_json(), "by_seed": self.by_seed(metric)}
+        kept = ("counts", "parameters", "epochs", "warnings", "fit_seconds")
+        fits = [{name: result.value[name] for name in kept if name in result.value} for result in self.results]
+        return {**values, "rule": self.rule, "prevalence": self.evaluation.prevalence, "fits": fits}
+
+    @staticmethod
+    def _calibration(result: Result) -> Calibration:
+        return Calibration.fit(np.asarray(result.value["own"]["held_out"], np.float64), alpha=ALPHA)
+
+
+def _of_seeds(runs: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return np.stack(runs) if len(runs) > 1 else runs[0]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The dual encoder against another row, on the same test images and seeds.
+
+    Args:
+        data: Name of the data set.
+        size: Number of normals, 0 for all.
+        rival: The other row.
+        difference: The dual encoder's metric minus the rival's.
+        pvalue: Of no difference; nan where there is no test.
+        corrected: The same after Holm, over all comparisons of its family.
+    """
+
+    data: str
+    size: int
+    rival: str
+    difference: Interval
+    pvalue: float
+    corrected: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; nan becomes None."""
+        tests = {"pvalue": self.pvalue, "corrected": self.corrected}
+        known = {name: None if math.isnan(value) else value for name, value in tests.items()}
+        where = {"data": self.data, "size": self.size, "rival": self.rival}
+        return {**where, "difference": self.difference.to_json(), **known}
+
+
+def comparisons(found: Mapping[Place, Measured], metric: str, rivals: Sequence[str]) -> list[Comparison]:
+    """Compare the dual encoder with each rival at every place both stand at; one family of tests.
+
+    Args:
+        found: What was measured.
+        metric: auroc (DeLong, or bootstrap of several seeds) or accuracy (bootstrap).
+        rivals: Rows.
+    """
+    pairs = []
+    for (data, size, row), ours in found.items():
+        for rival in rivals if row == DUAL else ():
+            theirs = found.get(Place(data, size, rival))
+            difference = None if theirs is None else _difference(metric, ours, theirs)
+            if difference is not None:
+                pairs.append((data, size, rival, *difference))
+    corrected = holm(np.asarray([pvalue for *_, pvalue in pairs]))
+    return [Comparison(*pair, float(p)) for pair, p in zip(pairs, corrected, strict=True)]
+
+
+def _difference(metric: str, ours: Measured, theirs: Measured) -> tuple[Interval, float] | None:
+    if metric == "auroc":
+        found = paired(ours.labels, ours.scores, theirs.scores, groups=ours.groups)
+        return found.auroc, found.pvalue
+    if ours.flags is None or theirs.flags is None:
+        return None
+    return bootstrap_paired(metrics.accuracy, ours.labels, ours.flags, theirs.flags, ours.groups)
+
+
+def scored(data: str, found: Mapping[Place, Measured], normals: int, quick: bool) -> Table:
+    """List every row of a data set, by number of normals."""
+    rows = []
+    own = {place: measured for place, measured in found.items() if place.data == data}
+    for place, measured in own.items():
+        cells = [_cell(measured, metric) for metric in ("auroc", *DECISIONS)]
+        rows.append([str(place.size or f"all {normals}"), place.row, *cells])
+    columns = ["normals", "method", "auroc", *(metric.replace("_", " ") for metric in DECISIONS)]
+    notes = ["no published number exists to stand beside these", "mean ± sd over seeds [95 % interval over images, or "
+             "patients where known, and seeds]; rows with one run know no chance"]  # fmt: skip
+    if own:
+        share = next(iter(own.values())).evaluation.prevalence
+        answer = "abnormal" if share > 0.5 else "normal"
+        notes.append(f"answering {answer} always would have an accuracy of {max(share, 1 - share):.3f}")
+    rules = {measured.rule for measured in own.values() if not measured.sees_labels}
+    notes += [f"rule of the one-class rows: {rule}" for rule in sorted(rules)]
+    if any(measured.flags is None for measured in own.values()):
+        notes.append("a dash: too few held-out normals for the rule")
+    notes += [
+        "the held-out normals of the rule come on top of the normals in the first column",
+        "supervised rows saw as many labelled images as the others saw normals, both classes in the data's shares; "
+        "they are flagged above a probability of 0.5",
+    ]
+    if quick:
+        notes.append("quick: a check that all runs, with too few steps and one seed")
+    return Table(f"{DATA[data].title}: one-class methods and classifiers by number of normals", columns, rows, notes)
+
+
+def _cell(measured: Measured, metric: str) -> str:
+    interval = measured.interval(metric)
+    if interval is None:
+        return "–"
+    values = measured.by_seed(metric)
+    return spread(values) if math.isnan(interval.low) else with_interval(interval, values)
+
+
+def compared(families: Sequence[tuple[str, Sequence[Comparison]]], sizes: Mapping[str, int]) -> Table:
+    """List paired differences with their p-values.
+
+    Args:
+        families: Metrics, each with the comparisons by it that were corrected together.
+        sizes: Data sets to how many normals there are.
+    """
+    rows = []
+    for metric, family in families:
+        for one in family:
+            tests = [_pvalue(p) for p in (one.pvalue, one.corrected)]
+            size = str(one.size or f"all {sizes[one.data]}")
+            rows.append([DATA[one.data].title, size, metric, one.rival, str(one.difference), *tests])
+    columns = ["data", "normals", "metric", "dual_encoder minus", "difference", "p", "p after Holm"]
+    notes = [
+        "same test images and seeds; paired bootstrap over images (patients where known) and seeds, paired DeLong "
+        "where there is one seed and images are independent",
+        "Holm over the rows of one kind of rival: the single autoencoder, the same method without validation, the two "
+        "classifiers",
+    ]
+    return Table(COMPARED, columns, rows, notes)
+
+
+def _pvalue(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.4f}" if value >= 1e-4 else "< 0.0001"
+
+
+_LINES: dict[str, tuple[str, Any, str]] = {
+    DUAL: (PALETTE[0], "-", "o"),
+    SINGLE: (PALETTE[3], "-", "s"),
+    UNGATED: (PALETTE[0], (0, (2, 2)), ""),
+    "knn": (PALETTE[1], "-", "^"),
+    SEES_LABELS[0]: (PALETTE[2], (0, (5, 2)), "v"),
+    SEES_LABELS[1]: (PALETTE[2], (0, (1, 1.5)), "D"),
+    **dict.fromkeys(TRIVIAL, ("#c3ccd5", "-", "")),
+}
+
+
+def curves(name: str, found: Mapping[Place, Measured], sizes: Mapping[str, int]) -> Figure:
+    """Draw AUROC and balanced accuracy against the number of normals, a row of axes per data set."""
+    title = "AUROC and balanced accuracy against the number of normals"
+    sets = list(dict.fromkeys(place.data for place in found))
+
+    def paint(axes: Any) -> None:
+        grid = np.reshape(axes, (len(sets), 2))
+        for data, pair in zip(sets, grid, strict=True):
+            for metric, axis in zip(("auroc", "balanced_accuracy"), pair, strict=True):
+                _paint(axis, {place: m for place, m in found.items() if place.data == data}, metric, sizes[data])
+                axis.set(title=DATA[data].title, ylabel="AUROC" if metric == "auroc" else "balanced accuracy")
+        handles, labels = grid[0, 0].get_legend_handles_labels()
+        grid[0, 0].figure.legend(handles[::-1], labels[::-1], loc="outside lower center", ncols=2)
+
+    size = (8.6, 3.0 * len(sets) + 1.6)
+    return Figure(name, title, draw(paint, rows=len(sets), columns=2, size=size))
+
+
+def _paint(axis: Any, found: Mapping[Place, Measured], metric: str, every: int) -> None:
+    axis.axhline(0.5, color="#52606d", linewidth=0.8, zorder=1)
+    for row in reversed(_LINES):
+        known = [(place.size or every, m) for place, m in found.items() if place.row == row and m.interval(metric)]
+        points = [(x, m.interval(metric)) for x, m in sorted(known, key=lambda one: one[0])]
+        if not points:
+            continue
+        x, intervals = zip(*points, strict=True)
+        values = np.asarray([interval.value for interval in intervals])
+        colour, dash, marker = _LINES[row]
+        label = None if row in TRIVIAL[1:] else "trivial statistics" if row in TRIVIAL else row
+        axis.plot(x, values, color=colour, linestyle=dash, marker=marker, markersize=5, label=label)
+        if row in (DUAL, SINGLE):
+            low, high = (np.asarray([getattr(interval, end) for interval in intervals]) for end in ("low", "high"))
+            axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    ticks = sorted({place.size or every for place in found})
+    axis.set_xscale("log")
+    axis.set_xticks(ticks, [f"all {n}" if n == every else str(n) for n in ticks])
+    axis.minorticks_off()
+    axis.set(ylim=(0, 1), xlabel="training normals (labelled images for supervised rows)")

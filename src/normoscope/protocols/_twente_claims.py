@@ -1,0 +1,353 @@
+"""What the Twente study claims, judged by the numbers of its protocol, its own error and rule first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from ._data import DATA
+from ._shape import Claim, Verdict
+from ._twente_images import NOISE
+from ._twente_paper import MEDICAL, PUBLISHED, SETS
+from ._twente_work import PAPER_SIGMA
+
+__all__ = ["claims"]
+
+_WELL = 0.75
+"""Detected share the paper calls enough."""
+
+_ALIKE = 0.8
+"""Correlation with the clean image above which a noisy one still shows it; ours, in place of a person's eye."""
+
+_NEAR_BCE, _NEAR_SHARE, _NEAR_COST = 0.1, 0.1, 0.1
+"""Published and measured agree within so much: of the error, in share of images, of the training time."""
+
+_KINDS = {"fashion": "FashionMNIST images", "noise": f"own images with noise of σ {PAPER_SIGMA:g}"}
+_NOT_RUN = "not run"
+
+
+def claims(numbers: Mapping[str, Any]) -> list[Claim]:
+    """Judge every claim of abstract, results, discussion and conclusion by the numbers the protocol stores."""
+    return [
+        Claim(
+            "the quality of the data set plays a pivotal role",
+            "abstract",
+            Verdict.UNTESTED,
+            "the quality of the data is not varied, here or there",
+        ),
+        *(_published_error(numbers, name) for name in SETS),
+        *(_published_rate(numbers, name, kind) for name in SETS for kind in _KINDS),
+        *(_published_real(numbers, name) for name in MEDICAL),
+        _ordered_errors(numbers, "pneumoniamnist", "mnist", "PneumoniaMNIST's reconstruction error is above MNIST's"),
+        _ordered_errors(
+            numbers, "pneumoniamnist", "octmnist", "OCTMNIST's reconstruction error is below PneumoniaMNIST's"
+        ),
+        _struggles(numbers),
+        _high_entropy(numbers, "mnist", "the entropy of chest X-rays is high", "3.2.2"),
+        _high_entropy(numbers, "octmnist", "retinal scans are less random than chest X-rays", "3.2.3"),
+        _resembles_noise(numbers),
+        _does_well(numbers, ("mnist",), "the model scores well on MNIST", "5.1, 5.3"),
+        _weak_on_retina(numbers),
+        _does_well(
+            numbers,
+            MEDICAL,
+            "autoencoders trained on medical images spot artificial anomalies well",
+            "6",
+        ),
+        _hides(numbers),
+        _sweet_spot(numbers),
+        _amount_matters(numbers),
+        _more_noise(numbers),
+        _depends_on_data(numbers),
+        _unimpressive(numbers),
+        _errors_rise(numbers),
+        Claim(
+            "custom-made models reach high accuracy on real anomalies",
+            "6",
+            Verdict.UNTESTED,
+            "the paper cites it and runs none",
+        ),
+        _cost(numbers),
+        Claim(
+            "the cost depends on image size, model design and training method",
+            "6",
+            Verdict.UNTESTED,
+            "none of the three is varied, here or there",
+        ),
+    ]
+
+
+def _title(name: str) -> str:
+    return DATA[name].title if name in DATA else name
+
+
+def _verdict(holds: bool) -> Verdict:
+    return Verdict.HOLDS if holds else Verdict.FAILS
+
+
+def _without(text: str, where: str, names: Sequence[str]) -> Claim:
+    return Claim(text, where, Verdict.UNTESTED, f"{', '.join(map(_title, names))}: {_NOT_RUN}")
+
+
+def _also(names: Sequence[str], found: Mapping[str, Any]) -> str:
+    """Name the sets a claim speaks of that were not run."""
+    missing = [_title(name) for name in names if name not in found]
+    return f"; {_NOT_RUN}: {', '.join(missing)}" if missing else ""
+
+
+def _rate(numbers: Mapping[str, Any], name: str, kind: str, score: str = "bce") -> tuple[float, float] | None:
+    """Return the mean detected share and false alarms of the two-sided rule, None where it was not run."""
+    judged = numbers["artificial"].get(name, {}).get(kind) if kind in _KINDS else numbers["real"].get(name)
+    if judged is None:
+        return None
+    rates = judged[score]["two-sided"]
+    return fmean(rates["detected"]), fmean(rates["false_alarms"])
+
+
+def _said(rate: tuple[float, float] | None) -> str:
+    return _NOT_RUN if rate is None else f"{100 * rate[0]:.1f} % at {100 * rate[1]:.1f} % false alarms"
+
+
+def _both(numbers: Mapping[str, Any], name: str, kind: str) -> str:
+    """Say what cross-entropy and squared error detect."""
+    other = _said(_rate(numbers, name, kind, "mse"))
+    return f"{_said(_rate(numbers, name, kind))} by cross-entropy, {other} by squared error"
+
+
+def _published_error(numbers: Mapping[str, Any], name: str) -> Claim:
+    text, where = f"the cross-entropy on {_title(name)} is {PUBLISHED[name].bce:.4f}", "Table 1"
+    found = numbers["reconstruction"].get(name)
+    if found is None:
+        return _without(text, where, [name])
+    ours, floor = (fmean(found["train"][measure]) for measure in ("bce", "floor"))
+    why = f"ours {ours:.4f}; a perfect copy has {floor:.4f}, a grey image {math.log(2):.4f}"
+    near = abs(ours - PUBLISHED[name].bce) <= _NEAR_BCE * PUBLISHED[name].bce
+    return Claim(text, where, _verdict(near), why, f"Experiment 1, {_title(name)}, train, BCE")
+
+
+def _published_rate(numbers: Mapping[str, Any], name: str, kind: str) -> Claim:
+    paper = PUBLISHED[name].fashion if kind == "fashion" else PUBLISHED[name].noise
+    return _share_claim(numbers, name, kind, paper, f"{paper:.1f} % of {_KINDS[kind]} are detected on {_title(name)}")
+
+
+def _published_real(numbers: Mapping[str, Any], name: str) -> Claim:
+    paper = PUBLISHED[name].real
+    assert paper is not None
+    return _share_claim(numbers, name, "real", paper, f"{paper:.1f} % of real anomalies are detected on {_title(name)}")
+
+
+def _share_claim(numbers: Mapping[str, Any], name: str, kind: str, paper: float, text: str) -> Claim:
+    rate = _rate(numbers, name, kind)
+    if rate is None:
+        return _without(text, "Table 1", [name])
+    near = abs(rate[0] - paper / 100) <= _NEAR_SHARE
+    return Claim(text, "Table 1", _verdict(near), _both(numbers, name, kind), f"Table 1, {_title(name)}")
+
+
+def _ordered_errors(numbers: Mapping[str, Any], high: str, low: str, text: str) -> Claim:
+    found, missing = numbers["reconstruction"], [n for n in (high, low) if n not in numbers["reconstruction"]]
+    if missing:
+        return _without(text, "5.1", missing)
+    ours = {name: fmean(found[name]["train"]["bce"]) for name in (high, low)}
+    floors = {name: fmean(found[name]["train"]["floor"]) for name in (high, low)}
+    why = ", ".join(f"{_title(name)} {ours[name]:.4f} (perfect copy {floors[name]:.4f})" for name in ours)
+    return Claim(text, "5.1", _verdict(ours[high] > ours[low]), why, "Experiment 1, train, BCE")
+
+
+def _struggles(numbers: Mapping[str, Any]) -> Claim:
+    text, where = "autoencoders struggle to reconstruct complex medical images accurately", "6"
+    found = numbers["reconstruction"]
+    medical = [name for name in MEDICAL if name in found]
+    if "mnist" not in found or not medical:
+        return _without(text, where, [name for name in SETS if name not in found])
+    errors, said = {}, []
+    for name in ("mnist", *medical):
+        some = {measure: fmean(values) for measure, values in found[name]["held_out"].items()}
+        errors[name] = (some["mse"], some["bce"] - some["floor"])
+        left = 100 * some["mse"] / some["mean_image"]
+        said.append(
+            f"{_title(name)}: squared error {some['mse']:.4f} ({left:.0f} % of the mean image's), "
+            f"cross-entropy {errors[name][1]:.4f} above a perfect copy's"
+        )
+    why = "; ".join(said)
+    worse = [errors[name][k] > errors["mnist"][k] for name in medical for k in range(2)]
+    verdict = _verdict(all(worse)) if len(set(worse)) == 1 else Verdict.UNTESTED
+    why += "" if len(set(worse)) == 1 else "; the two measures disagree"
+    return Claim(text, where, verdict, why + _also(MEDICAL, found), "Experiment 1, held-out")
+
+
+def _high_entropy(numbers: Mapping[str, Any], other: str, text: str, where: str) -> Claim:
+    found = numbers["entropy"]
+    missing = [name for name in ("pneumoniamnist", other) if name not in found]
+    if missing:
+        return _without(text, where, missing)
+    measures = {"shannon": "Shannon", "local": "local"}
+    values = {name: [found[name][key]["mean"] for key in measures] for name in ("pneumoniamnist", other)}
+    why = "; ".join(
+        f"{_title(name)}: " + ", ".join(f"{word} {v:.2f} bits" for word, v in zip(measures.values(), some, strict=True))
+        for name, some in values.items()
+    )
+    higher = all(a > b for a, b in zip(values["pneumoniamnist"], values[other], strict=True))
+    return Claim(text, where, _verdict(higher), why, "Image entropy")
+
+
+def _resembles_noise(numbers: Mapping[str, Any]) -> Claim:
+    text, where, found = "complex medical images highly resemble random data", "6", numbers["entropy"]
+    medical = [name for name in MEDICAL if name in found]
+    if not medical or NOISE not in found:
+        return _without(text, where, [name for name in MEDICAL if name not in found])
+    named = {name: found[name]["neighbours"]["mean"] for name in (*medical, NOISE)}
+    why = "adjacent pixels correlate " + ", ".join(f"{value:.2f} in {_title(name)}" for name, value in named.items())
+    holds = all(named[name] < 0.5 for name in medical)
+    return Claim(text, where, _verdict(holds), why + _also(MEDICAL, found), "Image entropy, correlation of neighbours")
+
+
+def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, where: str) -> Claim:
+    cell, found = "Experiment 2, bce, two-sided", numbers["artificial"]
+    rates = {(n, kind): _rate(numbers, n, kind) for n in names for kind in _KINDS if kind in found.get(n, {})}
+    if not rates:
+        return _without(text, where, names)
+    why = "; ".join(f"{_title(name)}, {_KINDS[kind]}: {_both(numbers, name, kind)}" for name, kind in rates)
+    holds = all(rate is not None and rate[0] > _WELL for rate in rates.values())
+    return Claim(text, where, _verdict(holds), why + _also(names, found), cell)
+
+
+def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
+    text = "FashionMNIST images are detected worst on OCTMNIST"
+    rates = {name: _rate(numbers, name, "fashion") for name in SETS}
+    missing = [name for name, rate in rates.items() if rate is None]
+    if missing:
+        return _without(text, "5.1", missing)
+    shares = {name: rate[0] for name, rate in rates.items() if rate is not None}
+    why = ", ".join(f"{_title(name)} {100 * share:.1f} %" for name, share in shares.items())
+    return Claim(text, "5.1", _verdict(min(shares, key=lambda n: shares[n]) == "octmnist"), why, "Experiment 2")
+
+
+def _hides(numbers: Mapping[str, Any]) -> Claim:
+    text = "under the same noise digits stay recognisable and medical images look random to the bare eye"
+    likeness = {name: fmean(sweep[f"{PAPER_SIGMA:g}"]["likeness"]) for name, sweep in numbers["sweep"].items()}
+    values = ", ".join(f"{value:.2f} on {_title(name)}" for name, value in likeness.items()) or _NOT_RUN
+    why = f"a person must look, at the figure of the noise; correlation with the clean image: {values}"
+    return Claim(text, "5.1", Verdict.UNTESTED, why, f"Detection and false alarms against the noise, σ {PAPER_SIGMA:g}")
+
+
+def _least(sweep: Mapping[str, Any], score: str) -> tuple[float, float] | None:
+    """Return the least deviation from which on more than 75 % are detected, and its likeness; None where none is."""
+    good = [fmean(some[score]["two-sided"]) > _WELL for some in sweep.values()]
+    if not good or not good[-1]:
+        return None
+    first = len(good) - next((k for k, well in enumerate(reversed(good)) if not well), len(good))
+    sigma = list(sweep)[first]
+    return float(sigma), fmean(sweep[sigma]["likeness"])
+
+
+def _said_least(least: tuple[float, float] | None) -> str:
+    return "at no σ up to 0.5" if least is None else f"from σ {least[0]:g}, likeness {least[1]:.2f}"
+
+
+def _sweet_spot(numbers: Mapping[str, Any]) -> Claim:
+    text = "some noise leaves medical images recognisable while more than 75 % are detected"
+    swept = {name: numbers["sweep"][name] for name in MEDICAL if name in numbers["sweep"]}
+    if not swept:
+        return _without(text, "5.1", MEDICAL)
+    found = {name: {score: _least(sweep, score) for score in ("bce", "mse")} for name, sweep in swept.items()}
+    why = "; ".join(
+        f"{_title(name)}: {_said_least(some['bce'])} by cross-entropy, {_said_least(some['mse'])} by squared error"
+        for name, some in found.items()
+    )
+    holds = all(some["bce"] is not None and some["bce"][1] >= _ALIKE for some in found.values())
+    why += f"; recognisable is taken as a correlation of {_ALIKE:g} with the clean image" + _also(MEDICAL, swept)
+    return Claim(text, "5.1", _verdict(holds), why, "Detection and false alarms against the noise")
+
+
+def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
+    text, where = "the right amount of noise is crucial for detection", "6"
+    swept = {name: numbers["sweep"][name] for name in MEDICAL if name in numbers["sweep"]}
+    if not swept:
+        return _without(text, where, MEDICAL)
+    ends = {}
+    for name, sweep in swept.items():
+        shares = [fmean(some["bce"]["two-sided"]) for some in sweep.values()]
+        ends[name] = (min(shares), max(shares))
+    why = "; ".join(
+        f"{_title(n)}: {100 * a:.1f} to {100 * b:.1f} % detected, σ 0.02 to 0.5" for n, (a, b) in ends.items()
+    )
+    holds = all(high - low >= 0.5 for low, high in ends.values())
+    return Claim(
+        text, where, _verdict(holds), why + _also(MEDICAL, swept), "Detection and false alarms against the noise"
+    )
+
+
+def _more_noise(numbers: Mapping[str, Any]) -> Claim:
+    text, where, sweep = "medical images need more noise than digits before it is detected", "6", numbers["sweep"]
+    medical = [name for name in MEDICAL if name in sweep]
+    if "mnist" not in sweep or not medical:
+        return _without(text, where, [name for name in SETS if name not in sweep])
+    least = {name: _least(sweep[name], "bce") for name in ("mnist", *medical)}
+    why = "more than 75 % " + "; ".join(f"on {_title(name)} {_said_least(some)}" for name, some in least.items())
+    sigmas = {name: math.inf if some is None else some[0] for name, some in least.items()}
+    holds = all(sigmas[name] > sigmas["mnist"] for name in medical)
+    return Claim(
+        text, where, _verdict(holds), why + _also(MEDICAL, sweep), "Detection and false alarms against the noise"
+    )
+
+
+def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
+    text, where = "performance depends very much on the task and the data", "5.3"
+    shares: dict[str, list[float]] = {}
+    for kind in _KINDS:
+        rates = [_rate(numbers, name, kind) for name in SETS]
+        known = [rate[0] for rate in rates if rate is not None]
+        if len(known) > 1:
+            shares[kind] = known
+    if not shares:
+        return _without(text, where, SETS)
+    why = "; ".join(
+        f"{_KINDS[kind]}: {100 * min(s):.1f} to {100 * max(s):.1f} % detected" for kind, s in shares.items()
+    )
+    holds = any(max(some) - min(some) >= _NEAR_SHARE for some in shares.values())
+    return Claim(text, where, _verdict(holds), why + _also(SETS, numbers["artificial"]), "Experiment 2, bce, two-sided")
+
+
+def _unimpressive(numbers: Mapping[str, Any]) -> Claim:
+    text, where, found = "real anomalies are not detected impressively", "5, 6", numbers["real"]
+    if not found:
+        return _without(text, where, MEDICAL)
+    why = "; ".join(f"{_title(name)}: {_both(numbers, name, 'real')}" for name in found)
+    holds = all(fmean(scores["bce"]["two-sided"]["detected"]) < 0.5 for scores in found.values())
+    return Claim(text, where, _verdict(holds), why + _also(MEDICAL, found), "Experiment 3")
+
+
+def _errors_rise(numbers: Mapping[str, Any]) -> Claim:
+    text, where, found = (
+        "the reconstruction error of real anomalies is higher than that of normals",
+        "3.3.5, 5.2",
+        numbers["real"],
+    )
+    if not found:
+        return _without(text, where, MEDICAL)
+    areas = {name: {s: fmean(scores[s]["auroc"]["by_seed"]) for s in ("bce", "mse")} for name, scores in found.items()}
+    why = "; ".join(
+        f"{_title(name)}: AUROC {some['bce']:.3f} by cross-entropy, which also measures the image itself, "
+        f"{some['mse']:.3f} by squared error"
+        for name, some in areas.items()
+    )
+    holds = all(area > 0.5 for some in areas.values() for area in some.values())
+    return Claim(text, where, _verdict(holds), why + _also(MEDICAL, found), "Experiment 3, AUROC")
+
+
+def _cost(numbers: Mapping[str, Any]) -> Claim:
+    text, where, ratios = "the data do not change the computational cost", "5.1, 6", numbers["cost_ratios"]
+    if ratios is None:
+        return Claim(text, where, Verdict.UNTESTED, _NOT_RUN)
+    others = {name: some["ratio"] for name, some in ratios["sets"].items() if name != ratios["first"]}
+    why = f"seconds over those of {_title(ratios['first'])}: " + ", ".join(
+        f"{_title(name)} {r['value']:.3f} [{r['low']:.3f}, {r['high']:.3f}]" for name, r in others.items()
+    )
+    equal = all(r["low"] >= 1 / (1 + _NEAR_COST) and r["high"] <= 1 + _NEAR_COST for r in others.values())
+    differs = any(r["low"] > 1 + _NEAR_COST or r["high"] < 1 / (1 + _NEAR_COST) for r in others.values())
+    verdict = Verdict.HOLDS if equal else Verdict.FAILS if differs else Verdict.UNTESTED
+    why += f"; equal means within {100 * _NEAR_COST:.0f} %" + _also(SETS, ratios["sets"])
+    return Claim(text, where, verdict, why, "Experiment 4, seconds in turns")

@@ -1,0 +1,257 @@
+"""The tables of the Twente study, from its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from ._data import DATA
+from ._shape import Table
+from ._tables import spread
+from ._twente_images import NOISE
+from ._twente_numbers import RULES
+from ._twente_paper import ANOMALIES, FASHION, PUBLISHED, SETS
+
+__all__ = ["percent", "tables"]
+
+_GREY = math.log(2)
+_NOTHING = "–"
+_DETECTION = ["AUROC", *(f"{rule}: {what}" for rule in RULES for what in ("detected %", "false alarms %"))]
+
+
+def tables(numbers: Mapping[str, Any], absent: Collection[str], *, quick: bool) -> list[Table]:
+    """Return the tables that have rows; a set that is absent or not run stands in the paper's with the reason.
+
+    Args:
+        numbers: As the protocol stores them.
+        absent: Names of data sets that are not there.
+        quick: Say that this is no reproduction.
+    """
+    found = [
+        _paper(numbers, absent, quick),
+        _reconstruction(numbers["reconstruction"]),
+        _artificial(numbers["artificial"]),
+        _sweep(numbers["sweep"], numbers["artificial"]),
+        _real(numbers["real"]),
+        _cost(numbers["cost"], numbers["cost_ratios"]),
+        _entropy(numbers["entropy"]),
+    ]
+    return [table for table in found if table.rows]
+
+
+def percent(values: Sequence[float]) -> str:
+    """Print the mean ± sd of shares in per cent; one value alone has no sd."""
+    deviation = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * fmean(values):.1f}{deviation}"
+
+
+def _paper(numbers: Mapping[str, Any], absent: Collection[str], quick: bool) -> Table:
+    """Table 1 as the paper counts: cross-entropy, two-sided; beside each rate the false alarms."""
+
+    def rate(found: Mapping[str, Any] | None, missing: str) -> str:
+        if found is None:
+            return missing
+        rates = found["bce"]["two-sided"]
+        return f"{percent(rates['detected'])} ({percent(rates['false_alarms'])})"
+
+    rows = []
+    for name in SETS:
+        paper, missing = PUBLISHED[name], "not run: data absent" if name in absent else "not run yet"
+        stranger = "not run: data absent" if FASHION in absent else missing
+        trained = numbers["reconstruction"].get(name)
+        kinds, timed = numbers["artificial"].get(name, {}), numbers["cost"].get(name)
+        rows.append(
+            [
+                DATA[name].title,
+                spread(trained["train"]["bce"]) if trained else missing,
+                f"{paper.bce:.4f}",
+                rate(kinds.get("fashion"), stranger),
+                f"{paper.fashion:.1f}",
+                rate(kinds.get("noise"), missing),
+                f"{paper.noise:.1f}",
+                "n/a" if paper.real is None else rate(numbers["real"].get(name), missing),
+                "n/a" if paper.real is None else f"{paper.real:.1f}",
+                spread(timed["rate"]) if timed else missing,
+                f"{paper.rate:.2f}",
+            ]
+        )
+    heads = ("recon. BCE", "FashionMNIST %", "Gaussian noise %", "real anomalies %", "images / s")
+    notes = [
+        "mean ± sd over seeds; in brackets the false alarms on held-out images, which the paper leaves out",
+        "flagged: cross-entropy outside mean ± 2 sd of the training images' errors, the paper's rule",
+        f"a grey image has a BCE of {_GREY:.3f}: a published error above it is no trained network's",
+    ]
+    if quick:
+        notes.append("few images, few epochs, one seed: a check that all runs, no reproduction")
+    return Table("Table 1, as the paper counts", ["data", *_ours_and_paper(heads)], rows, notes)
+
+
+def _ours_and_paper(heads: Sequence[str]) -> list[str]:
+    return [f"{head}{who}" for head in heads for who in ("", ", paper")]
+
+
+def _reconstruction(found: Mapping[str, Any]) -> Table:
+    rows = [
+        [
+            DATA[name].title,
+            part.replace("_", "-"),
+            *(spread(some[measure]) for measure in ("bce", "floor")),
+            f"{_GREY:.3f}",
+            spread([bce - floor for bce, floor in zip(some["bce"], some["floor"], strict=True)]),
+            *(_small(some[measure]) for measure in ("mse", "mean_image")),
+            percent([mse / mean for mse, mean in zip(some["mse"], some["mean_image"], strict=True)]),
+        ]
+        for name, parts in found.items()
+        for part, some in parts.items()
+    ]
+    columns = ["data", "images", "BCE", "BCE of a perfect copy", "BCE of grey", "BCE above the perfect copy",
+               "MSE", "MSE of the mean image", "MSE left, % of the mean image's"]  # fmt: skip
+    notes = [
+        "trained on all classes; mean over images, mean ± sd over seeds",
+        "cross-entropy of grey values is not 0 for a perfect copy: only what lies above it is the network's error",
+    ]
+    return Table("Experiment 1: reconstruction error", columns, rows, notes)
+
+
+def _small(values: Sequence[float]) -> str:
+    """Print small errors in thousandths' digits."""
+    deviation = f" ± {stdev(values):.5f}" if len(values) > 1 else ""
+    return f"{fmean(values):.5f}{deviation}"
+
+
+def _detection(found: Mapping[str, Any]) -> list[str]:
+    """Return the cells of one score: AUROC, and both rules' rates."""
+    auroc = found["auroc"]
+    value = spread(auroc["by_seed"])
+    bounds = "" if auroc["low"] is None else f" [{auroc['low']:.3f}, {auroc['high']:.3f}]"
+    cells = [value + bounds]
+    for rule in RULES:
+        rates = found[rule]
+        cells += [percent(rates[what]) for what in ("detected", "false_alarms")] if rates else [_NOTHING] * 2
+    return cells
+
+
+def _artificial(found: Mapping[str, Any]) -> Table:
+    names = {"fashion": "FashionMNIST", "noise": "own images + noise, σ 0.2"}
+    rows = []
+    for name, kinds in found.items():
+        for kind, scores in kinds.items():
+            for score, judged in scores.items():
+                alarms = judged.get("normals_alone")
+                alone = [percent(alarms[rule]) if alarms else _NOTHING for rule in RULES]
+                rows.append([DATA[name].title, names[kind], score, *_detection(judged), *alone])
+    columns = ["data", "anomalies", "score", *_DETECTION, *(f"{rule}: false alarms, normal class %" for rule in RULES)]
+    notes = [
+        f"trained on all classes; up to {ANOMALIES} anomalies of a kind; false alarms on held-out test images of all "
+        "classes, and on those of the normal class alone where the set is medical",
+        "thresholds are mean ± 2 sd of the training images' scores; knn has none, for it knows the training images",
+        "AUROC: mean ± sd over seeds [95 % interval over images and seeds]",
+    ]
+    return Table("Experiment 2: artificial anomalies", columns, rows, notes)
+
+
+def _sweep(found: Mapping[str, Any], judged: Mapping[str, Any]) -> Table:
+    scores = next((list(next(iter(sigmas.values())))[1:] for sigmas in found.values()), [])
+    rows = []
+    for name, sigmas in found.items():
+        clean = judged[name]["noise"]
+        alarms = [percent(clean[score][rule]["false_alarms"]) for score in scores for rule in RULES]
+        rows.append([DATA[name].title, "0 (false alarms)", "1.000", *alarms])
+        for sigma, some in sigmas.items():
+            rates = [percent(some[score][rule]) for score in scores for rule in RULES]
+            rows.append([DATA[name].title, sigma, spread(some["likeness"]), *rates])
+    columns = ["data", "σ", "likeness", *(f"{score}, {rule} %" for score in scores for rule in RULES)]
+    notes = [
+        "detected share of own held-out images with Gaussian noise of deviation σ, clipped to [0, 1]",
+        "likeness: mean correlation of noisy and clean image",
+    ]
+    return Table("Detection and false alarms against the noise", columns, rows, notes)
+
+
+def _real(found: Mapping[str, Any]) -> Table:
+    rows = [
+        [DATA[name].title, score, *_detection(judged), _published_real(name, score)]
+        for name, scores in found.items()
+        for score, judged in scores.items()
+    ]
+    columns = ["data", "score", *_DETECTION, "two-sided: detected %, paper"]
+    notes = [
+        "trained on normals of the official train and validation parts; false alarms on normals of the test part",
+        f"detected: of up to {ANOMALIES} abnormal images, those of the test part first, the rest borrowed from train "
+        "and validation, as the paper must have done; AUROC on the test part alone",
+        "MNIST has no real anomalies",
+    ]
+    return Table("Experiment 3: real anomalies", columns, rows, notes)
+
+
+def _published_real(name: str, score: str) -> str:
+    paper = PUBLISHED[name].real if score == "bce" else None
+    return _NOTHING if paper is None else f"{paper:.1f}"
+
+
+def _cost(found: Mapping[str, Any], ratios: Mapping[str, Any] | None) -> Table:
+    names = [*SETS, NOISE]
+    timed = ratios["sets"] if ratios else {}
+    rows = []
+    for name in names:
+        if name not in found and name not in timed:
+            continue
+        one, turns = found.get(name), timed.get(name)
+        paper = PUBLISHED.get(name)
+        rows.append(
+            [
+                DATA[name].title if name in DATA else name,
+                f"{one['images']}" if one else _NOTHING,
+                _seconds(one["seconds"]) if one else _NOTHING,
+                spread(one["rate"]) if one else _NOTHING,
+                f"{paper.images} / {paper.seconds:g} = {paper.rate:.2f}" if paper else _NOTHING,
+                _ratio(turns["ratio"]) if turns else _NOTHING,
+            ]
+        )
+    columns = ["data", "images", "training seconds", "images / s", "images / s, paper", "seconds in turns, ratio"]
+    notes = [
+        "training steps alone, all epochs, one thread, other jobs beside it; there Google Colab; mean ± sd over seeds"
+    ]
+    if ratios:
+        first, images = ratios["first"], ratios["images"]
+        notes += [
+            f"ratio: {images} images of every set in turns in one process, an epoch each; "
+            f"seconds over those of {DATA[first].title if first in DATA else first} [95 % interval over rounds]",
+            f"one image's forward pass takes {ratios['flops'] / 1e6:.2f} million floating-point operations, "
+            "whatever it shows",
+        ]
+    return Table("Experiment 4: computational cost", columns, rows, notes)
+
+
+def _seconds(values: Sequence[float]) -> str:
+    deviation = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{fmean(values):.1f}{deviation}"
+
+
+def _ratio(ratio: Mapping[str, float]) -> str:
+    return f"{ratio['value']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
+
+
+def _entropy(found: Mapping[str, Any]) -> Table:
+    measures = {
+        "shannon": "Shannon entropy, bits",
+        "local": "local, 7 x 7, bits",
+        "bytes": "bytes compressed",
+        "neighbours": "correlation of neighbours",
+        "floor": "BCE of a perfect copy",
+    }
+    rows = [
+        [
+            DATA[name].title if name in DATA else name,
+            f"{values['images']}",
+            *(f"{values[measure]['mean']:.3f} ± {values[measure]['sd']:.3f}" for measure in measures),
+        ]
+        for name, values in found.items()
+    ]
+    notes = [
+        "mean ± sd over images of 784 pixels of 8 bits; in blocks of 49 pixels the entropy is at most 5.61 bits",
+        "neighbours: of horizontally adjacent pixels; 0 in noise, 1 in a smooth image",
+    ]
+    return Table("Image entropy", ["data", "images", *measures.values()], rows, notes)

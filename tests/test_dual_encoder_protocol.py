@@ -1,0 +1,460 @@
+"""The dual encoder's protocol: a fair rival, honest labels, a frozen rule, and claims judged by numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from normoscope import metrics, protocols
+from normoscope.errors import DataChangedError
+from normoscope.images import PixelStore
+from normoscope.methods.dual_encoder import DualEncoder
+from normoscope.nn.dual import DualAutoencoder, Reading
+from normoscope.protocols import Verdict, _dual_fit, _dual_supervised, _trial, dual_encoder
+from normoscope.protocols._dual_claims import claims
+from normoscope.protocols._dual_fit import Fit, SingleAutoencoder, fit_single, parameters, parted
+from normoscope.protocols._dual_rows import (
+    DUAL,
+    SEES_LABELS,
+    SINGLE,
+    TRIVIAL,
+    UNGATED,
+    Measured,
+    Place,
+    comparisons,
+    scored,
+)
+from normoscope.protocols._dual_supervised import Supervised, labelled, shares
+from normoscope.protocols._trial import Trial, cut_of
+from normoscope.protocols.dual_encoder import DualEncoderBySize
+from normoscope.runner import Job, Result, perform
+from normoscope.types import Run
+from toys import draw_blobs
+
+CHANNELS, CODE = (32, 64, 128), 16
+
+
+# two networks as large
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (1, 64, 64), (3, 64, 64), (1, 99, 70)])
+def test_the_single_autoencoder_has_as_many_parameters_within_two_percent(shape: tuple[int, int, int]) -> None:
+    dual = DualAutoencoder(shape, CHANNELS, CODE, Reading.TWO_VIEWS)
+    single = SingleAutoencoder(shape, CHANNELS, CODE)
+    assert abs(parameters(single) / parameters(dual) - 1) < 0.02
+    images = torch.rand(2, *shape)
+    assert single(images).shape == images.shape
+    assert single.encode(images).shape == (2, CODE)
+    for part in ("from_latent", "up"):  # the same decoder
+        ours, theirs = getattr(single, part).state_dict(), getattr(dual, part).state_dict()
+        assert {name: value.shape for name, value in ours.items()} == {n: v.shape for n, v in theirs.items()}
+
+
+def test_at_28_pixels_the_parameters_are_those_counted_by_hand() -> None:
+    encoder = (9 * 1 + 1) * 32 + (9 * 32 + 1) * 64 + (9 * 64 + 1) * 128 + (2048 + 1) * 16
+    decoder = (16 + 1) * 2048 + (9 * 128 + 1) * 64 + (9 * 64 + 1) * 32 + (9 * 32 + 1) * 1
+    dual = DualAutoencoder((1, 28, 28), CHANNELS, CODE, Reading.TWO_VIEWS)
+    assert parameters(dual) == 2 * encoder + decoder
+    single = SingleAutoencoder((1, 28, 28), CHANNELS, CODE)
+    assert parameters(single.from_latent) + parameters(single.up) == decoder
+
+
+def test_counting_parameters_draws_no_random_numbers() -> None:
+    _dual_fit.matched_channels.cache_clear()
+    torch.manual_seed(3)
+    wide = _dual_fit.matched_channels((1, 28, 28), CHANNELS, CODE)
+    after = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(after, torch.rand(1))
+    assert all(width > before for width, before in zip(wide, CHANNELS, strict=True))
+
+
+def test_the_single_autoencoder_learns_and_is_gated_like_the_dual_encoder(
+    normals: PixelStore, unseen_normals: Tensor, anomalies: Tensor
+) -> None:
+    recipe = DualEncoder(latent_dim=4, channels=(8, 16), epochs=30, batch_size=20, patience=10)
+    train, select = parted(normals, 0.2, 0)
+    detector = fit_single(recipe, train, Run(), select)
+    first, *_, last = detector.history.epochs
+    assert last.losses[0] < first.losses[0] / 4
+    assert {epoch.stage for epoch in detector.history.epochs} == {"p1", "p3"}
+    assert all(epoch.select_loss is not None for epoch in detector.history.epochs)
+    scores = torch.cat([detector.anomaly_score(unseen_normals), detector.anomaly_score(anomalies)])
+    labels = np.repeat([0, 1], [len(unseen_normals), len(anomalies)])
+    assert metrics.auroc(labels, scores.double().numpy()) > 0.95
+
+
+def test_normals_are_parted_without_overlap_and_by_the_seed(normals: PixelStore) -> None:
+    train, select = parted(normals, 0.2, 0)
+    assert select is not None
+    assert (len(train), len(select)) == (48, 12)
+    assert sorted([*train.index, *select.index]) == list(range(60))
+    other, _ = parted(normals, 0.2, 1)
+    assert list(other.index) != list(train.index)
+    everything, none = parted(normals, 0.0, 0)
+    assert everything is normals
+    assert none is None
+
+
+# data small enough to run everything on
+
+
+@pytest.fixture
+def forgetful() -> Iterator[None]:
+    """Forget images read from other folders under the same name, before and after."""
+    caches: list[Any] = [_trial._cut, _dual_supervised._pool]
+    for cache in caches:
+        cache.cache_clear()
+    yield
+    for cache in caches:
+        cache.cache_clear()
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: None) -> Path:
+    """A made PneumoniaMNIST of blobs; one abnormal training image stands in the test too, as normal."""
+
+    def blobs(count: int, seed: int, bright: bool = False) -> np.ndarray:
+        return (draw_blobs(count, seed, bright=bright)[:, 0] * 255).round().byte().numpy()
+
+    parts = {"train": (40, 60), "val": (20, 5), "test": (12, 18)}
+    arrays: dict[str, np.ndarray] = {}
+    for seed, (part, (normal, abnormal)) in enumerate(parts.items()):
+        arrays[f"{part}_images"] = np.concatenate([blobs(normal, 10 + seed), blobs(abnormal, 20 + seed, True)])
+        arrays[f"{part}_labels"] = np.repeat([0, 1], [normal, abnormal])[:, None].astype(np.uint8)
+    arrays["train_images"][40] = arrays["test_images"][0]
+    folder = tmp_path / "data" / "medmnist"
+    folder.mkdir(parents=True)
+    np.savez(folder / "pneumoniamnist.npz", **arrays)
+    monkeypatch.setenv("NORMOSCOPE_DATA", str(folder.parent))
+    return folder.parent
+
+
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dual_encoder, "QUICK_STEPS", 2)
+    monkeypatch.setattr(_dual_fit, "_TIMED_EPOCHS", 1)
+
+
+def done(jobs: list[Job], folder: Path) -> list[Result]:
+    contents = [perform(job, folder / job.key) for job in jobs]
+    # through JSON and back, as the runner stores them
+    return [
+        Result(job, json.loads(json.dumps(content["value"])), content["seconds"], content["created"], content["where"])
+        for job, content in zip(jobs, contents, strict=True)
+    ]
+
+
+def test_labelled_images_have_both_classes_in_the_datas_shares_and_none_of_the_tests(small: Path) -> None:
+    assert shares(np.repeat([0, 1], [40, 60]), 10) == (4, 6)
+    assert shares(np.repeat([0, 1], [99, 1]), 10) == (9, 1)
+    assert shares(np.repeat([0, 1], [1, 99]), 10) == (1, 9)
+    data = labelled("pneumoniamnist", 99, 0)
+    assert len(data.train) == 99
+    assert data.train_labels.tolist() == [0] * 40 + [1] * 59  # the sixtieth is a test image
+    pixels = {image.numpy().tobytes() for image in data.test.batch(np.arange(30))}
+    assert not pixels & {image.numpy().tobytes() for image in data.train.batch(np.arange(99))}
+    few = [labelled("pneumoniamnist", 10, seed) for seed in (0, 0, 1)]
+    assert [one.train_labels.tolist() for one in few] == [[0] * 4 + [1] * 6] * 3
+    assert few[0].digest == few[1].digest != few[2].digest
+
+
+def test_classifiers_are_tested_on_the_images_that_trials_are_tested_on(small: Path) -> None:
+    ours = labelled("pneumoniamnist", 10, 0)
+    theirs = cut_of(Trial("pneumoniamnist", "knn", {}))
+    assert ours.labels.tolist() == theirs.labels.tolist()
+    rows = np.arange(30)
+    assert torch.equal(ours.test.batch(rows), theirs.test.batch(rows))
+
+
+@pytest.mark.parametrize("model", ["hog", "cnn"])
+def test_classifiers_learn_from_labels_and_repeat_themselves(model: str, small: Path, tmp_path: Path) -> None:
+    given = Supervised("pneumoniamnist", model, 60, 0, 120, 32, labelled("pneumoniamnist", 60, 0).digest)
+    first, second = (_dual_supervised.work(given.__dict__, tmp_path) for _ in range(2))
+    assert first["own"] == second["own"]
+    scores = np.asarray(first["own"]["test"])
+    assert metrics.auroc(np.asarray(first["labels"]), scores) > 0.95
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    assert first["counts"] == {"train": 60, "abnormal": 36, "held_out": 0, "test": 30}
+
+
+def test_without_a_select_share_a_fit_is_the_trial_of_the_same_recipe(small: Path, tmp_path: Path) -> None:
+    recipe = {"latent_dim": 4, "channels": [4, 8], "epochs": 2, "batch_size": 8}
+    fit = Fit("pneumoniamnist", recipe, single=False, share=0.0, seed=1, limit=20)
+    ours = _dual_fit.work(fit.__dict__, tmp_path / "ours")
+    theirs = _trial.work(Trial("pneumoniamnist", "dual_encoder", recipe, 1, limit=20).__dict__, tmp_path / "theirs")
+    assert ours["own"] == {part: theirs["own"][part] for part in ("test", "held_out")}
+    assert ours["counts"] == {"train": 20, "select": 0, "held_out": 20, "test": 30}
+    assert ours["epochs"] == {"p1": 2, "p2": 2, "p3": 2}
+
+
+def test_images_other_than_those_planned_with_are_refused(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataChangedError, match="pneumoniamnist"):
+        _dual_supervised.work(Supervised("pneumoniamnist", "hog", 10, 0, 1, 8, "another").__dict__, tmp_path)
+    fit = Fit("pneumoniamnist", {"epochs": 1, "batch_size": 8}, single=True, share=0.0, digest="another")
+    with pytest.raises(DataChangedError, match="pneumoniamnist"):
+        _dual_fit.work(fit.__dict__, tmp_path)
+
+
+def test_a_share_of_the_few_normals_gates_the_phases(small: Path, tmp_path: Path) -> None:
+    recipe = {"latent_dim": 4, "channels": [4, 8], "epochs": 2, "batch_size": 8}
+    for single in (False, True):
+        fit = Fit("pneumoniamnist", recipe, single, share=0.2, limit=20)
+        value = _dual_fit.work(fit.__dict__, tmp_path / str(single))
+        assert value["counts"] == {"train": 16, "select": 4, "held_out": 20, "test": 30}
+        assert not any("No select normals" in warning for warning in value["warnings"])
+
+
+# the plan
+
+
+def test_the_plan_has_every_row_at_every_size_and_one_run_of_what_knows_no_chance(small: Path) -> None:
+    protocol = DualEncoderBySize(seeds=2)
+    plan = protocol.plan()
+    assert {data.name for data in plan.absent} == {"BreastMNIST 28 px", "BraTS2021", "RESC"}
+    assert {place.size for place in protocol._jobs} == {10, 25, 0}  # 50 and 100 are more than there are
+    for place, jobs in protocol._jobs.items():
+        certain = place.size == 0 and place.row in ("knn", *TRIVIAL)
+        assert len(jobs) == (1 if certain else 2), place
+    assert len({job.key for job in plan.jobs}) == len(plan.jobs) == 3 * 9 * 2 - 4
+
+
+def test_batches_are_never_larger_than_the_normals_and_every_size_takes_as_many_steps(
+    small: Path,
+) -> None:
+    deep = [job for job in DualEncoderBySize(seeds=1).plan().jobs if "recipe" in job.arguments and job.cost]
+    assert len(deep) == 9
+    for job in deep:
+        fit = Fit(**job.arguments)
+        train, _ = parted(cut_of(fit.trial).train, fit.share, fit.seed)
+        batch, epochs = fit.recipe["batch_size"], fit.recipe["epochs"]
+        assert batch <= len(train)
+        assert 400 <= epochs * -(-len(train) // batch) < 400 + -(-len(train) // batch)
+        assert (fit.recipe["patience"] is None) == (fit.share == 0)
+
+
+def test_data_without_validation_normals_holds_out_a_fifth_and_says_where_that_is_too_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forgetful: None
+) -> None:
+    for seed, (place, count) in enumerate({"train/good": 40, "test/good": 6, "test/ungood": 6}.items()):
+        folder = tmp_path / "data" / "resc" / place
+        folder.mkdir(parents=True)
+        for i, image in enumerate(draw_blobs(count, seed, bright=place == "test/ungood")):
+            Image.fromarray((image[0] * 255).byte().numpy()).save(folder / f"{i}.png")
+    monkeypatch.setenv("NORMOSCOPE_DATA", str(tmp_path / "data"))
+    protocol = DualEncoderBySize(seeds=1)
+    jobs = [protocol._jobs[Place("resc", 10, row)][0] for row in ("knn", "trivial bytes")]
+    results = done(jobs, tmp_path)
+    assert results[0].value["counts"] == {"train": 10, "held_out": 8, "test": 12}
+    outcome = protocol.outcome(results, [])
+    table = outcome.tables[0]
+    assert table.title.startswith("RESC")
+    assert [row[:2] for row in table.rows] == [["10", "knn"], ["10", "trivial bytes"]]
+    assert all(row[3:] == ["–"] * 4 for row in table.rows)
+    assert "rule of the one-class rows: not calibrated: 19 normals needed, 8 given" in table.notes
+
+
+def test_quick_runs_all_rows_to_tables_figure_and_json(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_steps(monkeypatch)
+    protocol = protocols.build("dual_encoder", quick=True)
+    plan = protocol.plan()
+    assert len(plan.jobs) == 18
+    results = done(list(plan.jobs), tmp_path)
+    outcome = protocol.outcome(results, plan.absent)
+    assert len(outcome.tables[0].rows) == 18
+    assert len(outcome.tables[1].rows) == 2 * (1 + 1 + 2)
+    assert not any("nan" in cell for table in outcome.tables for row in table.rows for cell in row)
+    assert not outcome.claims
+    [figure] = outcome.figures
+    assert figure.name == "dual_encoder_quick_by_size"  # beside the full run's, not over it
+    text = "".join(ElementTree.fromstring(figure.svg).itertext())
+    for word in ("balanced accuracy", "AUROC", "all 40", "25", *SEES_LABELS):
+        assert word in text
+    knn = outcome.numbers["rows"]["pneumoniamnist"]["all"]["knn"]
+    row = next(r for r in outcome.tables[0].rows if r[:2] == ["all 40", "knn"])
+    assert row[2].startswith(f"{knn['auroc']['value']:.3f}")
+    assert json.loads(json.dumps(outcome.numbers))["normals"] == {"pneumoniamnist": 40}
+    fewer = protocol.outcome(results[3:], plan.absent)  # the deep rows at 25 are missing
+    assert len(fewer.tables[0].rows) == 15
+    assert len(fewer.tables[1].rows) == 4
+
+
+# the frozen rule
+
+
+def result(value: dict[str, Any]) -> Result:
+    return Result(Job("made", "none:none", {}), value, 0.0, "", {})
+
+
+def one(test: list[float], labels: list[int], held_out: list[float]) -> Result:
+    return result({"labels": labels, "groups": [], "own": {"test": test, "held_out": held_out}, "fit_seconds": 0.0})
+
+
+def test_the_rule_flags_scores_above_the_largest_of_nineteen_held_out_normals() -> None:
+    nineteen = [float(n) for n in range(1, 20)]
+    labels = [1, 1, 1, 0, 0]
+    first = one([19.5, 30.0, 19.0, 20.0, 2.0], labels, nineteen)
+    second = one([19.5, 30.0, 40.0, 1.0, 2.0], labels, nineteen)
+    measured = Measured([first, second], sees_labels=False)
+    assert measured.flags is not None
+    assert measured.flags.tolist() == [[True, True, False, True, False], [True, True, True, False, False]]
+    assert measured.by_seed("accuracy") == pytest.approx([3 / 5, 1.0])
+    assert measured.by_seed("balanced_accuracy") == pytest.approx([(2 / 3 + 1 / 2) / 2, 1.0])
+    accuracy = measured.interval("accuracy")
+    assert accuracy is not None
+    assert accuracy.value == pytest.approx(0.8)
+    assert measured.rule.startswith("conformal, 0.05 false alarms per image; with 19 normals")
+
+
+def test_with_eighteen_held_out_normals_nothing_is_decided() -> None:
+    made = one([19.5, 30.0, 19.0, 2.0], [1, 1, 0, 0], [float(n) for n in range(18)])
+    measured = Measured([made], sees_labels=False)
+    assert measured.flags is None
+    assert measured.by_seed("accuracy") == []
+    assert measured.rule == "not calibrated: 19 normals needed, 18 given"
+    table = scored("breastmnist", {Place("breastmnist", 10, DUAL): measured}, 399, quick=False)
+    assert table.rows[0][2:] == [table.rows[0][2], "–", "–", "–", "–"]
+    assert "a dash: too few held-out normals for the rule" in table.notes
+
+
+def test_classifiers_flag_above_one_half_whatever_is_held_out() -> None:
+    measured = Measured([one([0.5, 0.51, 0.2], [1, 1, 0], [])], sees_labels=True)
+    assert measured.flags is not None
+    assert measured.flags.tolist() == [False, True, False]
+    assert measured.by_seed("sensitivity") == [0.5]
+
+
+# paired comparisons
+
+
+def place_of(size: int, row: str) -> Place:
+    return Place("breastmnist", size, row)
+
+
+def test_differences_are_ours_minus_theirs_and_holm_counts_one_family() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40).tolist()
+    good = [(np.asarray(labels) + rng.normal(0, 0.7, 80)).tolist() for _ in range(2)]
+    bad = [rng.normal(0, 1, 80).tolist() for _ in range(2)]
+    nineteen = np.linspace(-1, 1, 19).tolist()
+
+    def rows(scores: list[list[float]], sees_labels: bool = False) -> Measured:
+        return Measured([one(seed, labels, nineteen) for seed in scores], sees_labels)
+
+    found = {
+        place_of(10, DUAL): rows(good),
+        place_of(10, SINGLE): rows(good),
+        place_of(25, DUAL): rows(good),
+        place_of(25, SINGLE): rows(bad),
+        place_of(25, UNGATED): rows(bad),
+        place_of(25, SEES_LABELS[0]): rows(bad, sees_labels=True),
+    }
+    equal, better = comparisons(found, "auroc", [SINGLE])
+    assert (equal.size, better.size) == (10, 25)
+    assert equal.difference.value == 0
+    assert equal.pvalue == equal.corrected == 1
+    expected = np.mean([metrics.auroc(np.asarray(labels), np.asarray(s)) for s in good])
+    expected -= np.mean([metrics.auroc(np.asarray(labels), np.asarray(s)) for s in bad])
+    assert better.difference.value == pytest.approx(expected)
+    assert better.pvalue < 0.01
+    assert better.corrected == pytest.approx(2 * better.pvalue)
+    [alone] = comparisons(found, "auroc", [UNGATED])
+    assert alone.corrected == alone.pvalue == better.pvalue
+    [decided] = comparisons(found, "accuracy", SEES_LABELS)
+    ours, theirs = found[place_of(25, DUAL)], found[place_of(25, SEES_LABELS[0])]
+    assert decided.difference.value == pytest.approx(
+        np.mean(ours.by_seed("accuracy")) - np.mean(theirs.by_seed("accuracy"))
+    )
+
+
+# claims
+
+
+def figures(auroc: float, accuracy: float, low: float | None = None) -> dict[str, Any]:
+    return {
+        "auroc": {"value": auroc, "low": auroc - 0.05 if low is None else low, "high": auroc + 0.05},
+        "accuracy": {"value": accuracy, "low": accuracy, "high": accuracy},
+        "prevalence": 0.27,
+    }
+
+
+def numbers(ours: float, theirs: float, *, low: float | None = None, corrected: float = 0.01) -> dict[str, Any]:
+    """One data set, two sizes; differences follow from the two values."""
+    rivals = (SINGLE, UNGATED, "knn", *TRIVIAL, *SEES_LABELS)
+    rows = {DUAL: figures(ours, ours, low), **{rival: figures(theirs, theirs) for rival in rivals}}
+
+    def against(*names: str) -> list[dict[str, Any]]:
+        return [
+            {"data": "breastmnist", "size": size, "rival": name, "difference": {"value": ours - theirs},
+             "pvalue": corrected, "corrected": corrected}
+            for size in (10, 0) for name in names
+        ]  # fmt: skip
+
+    return {
+        "normals": {"breastmnist": 399},
+        "rows": {"breastmnist": {"10": rows, "all": rows}},
+        "against_single": against(SINGLE),
+        "against_ungated": against(UNGATED),
+        "against_classifiers": against(*SEES_LABELS),
+    }
+
+
+def verdicts(given: dict[str, Any]) -> dict[str, Verdict]:
+    return {claim.text: claim.verdict for claim in claims(given, quick=False)}
+
+
+JUDGED: list[Callable[[str], bool]] = [
+    lambda text: "tells anomalous" in text,
+    lambda text: "large data sets" in text,
+    lambda text: "does well on small data" in text,
+    lambda text: "robust" in text,
+    lambda text: "established classification methods on BreastMNIST" in text,
+    lambda text: "two encoders" in text,
+    lambda text: "several phases" in text,
+]
+
+
+@pytest.mark.parametrize("judged", JUDGED)
+def test_each_judged_claim_holds_or_fails_by_its_numbers(judged: Callable[[str], bool]) -> None:
+    def verdict(given: dict[str, Any]) -> Verdict:
+        [found] = [verdict for text, verdict in verdicts(given).items() if judged(text)]
+        return found
+
+    empty = {key: [] for key in ("against_single", "against_ungated", "against_classifiers")}
+    assert verdict(numbers(0.9, 0.6)) is Verdict.HOLDS
+    assert verdict(numbers(0.4, 0.6)) is Verdict.FAILS
+    assert verdict({"normals": {}, "rows": {}, **empty}) is Verdict.UNTESTED
+
+
+def test_better_than_chance_asks_for_the_interval_and_a_difference_for_its_test() -> None:
+    unsure = verdicts(numbers(0.6, 0.5, low=0.49))
+    assert next(v for text, v in unsure.items() if "tells anomalous" in text) is Verdict.FAILS
+    untold = verdicts(numbers(0.9, 0.6, corrected=0.2))
+    assert next(v for text, v in untold.items() if "two encoders" in text) is Verdict.FAILS
+    # better than a rival, and yet no better than a coin
+    both_bad = {claim.text: claim for claim in claims(numbers(0.45, 0.3), quick=False)}
+    claim = next(claim for text, claim in both_bad.items() if "two encoders" in text)
+    assert claim.verdict is Verdict.FAILS
+    assert "higher after Holm in 2 of 2 comparisons, with it above 0.5 in 0" in claim.why
+
+
+def test_absent_data_and_what_no_figure_can_judge_is_not_testable_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NORMOSCOPE_DATA", raising=False)
+    found = claims(numbers(0.9, 0.6), quick=False)
+    untested = {claim.text: claim.why for claim in found if claim.verdict is Verdict.UNTESTED}
+    assert untested["is more accurate than established classification methods on BraTS2021"] == "the data is absent"
+    assert untested["is more accurate than established classification methods on RESC"] == "the data is absent"
+    assert len(untested) == 4
+    assert all("abstract" in claim.where for claim in found)
+    assert not claims(numbers(0.9, 0.6), quick=True)
