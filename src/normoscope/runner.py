@@ -47,7 +47,7 @@ class Job:
         work: `module:function`; the function maps (arguments, checkpoint folder) to a JSON value.
         arguments: JSON values; they name everything the result depends on, the data's hash included.
         modules: Modules beside the function's own whose code the result depends on, for instance a method's.
-        cost: Seconds it will take, as far as is known; the dearest start first.
+        cost: Seconds it will take, as far as is known.
     """
 
     name: str
@@ -139,7 +139,7 @@ def run_jobs(
     """Do what is not done yet and return all results, in the jobs' order.
 
     Args:
-        jobs: What to do; equal jobs are done once.
+        jobs: What to do, what matters most first; equal jobs are done once.
         folder: Where results stand and checkpoints lie.
         engine: What does the work; None takes a process per core this process may use.
         progress: Show a bar with the time left, by the jobs' costs where they are known.
@@ -148,7 +148,7 @@ def run_jobs(
         JobError: Some jobs failed, or their process died three times; the others are done all the same.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pending = {job.key: job for job in sorted(jobs, key=lambda job: -job.cost) if finished(job, folder) is None}
+    pending = {job.key: job for job in jobs if finished(job, folder) is None}
     failures: list[JobError] = []
     with _bar(jobs, list(pending.values()), progress) as advance:
         for _ in range(_ATTEMPTS):
