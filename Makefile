@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# a process per core; a file stays in one process, for its tests share what is dear to make
+SPREAD := -n auto --dist loadfile
 
 .PHONY: help demo test quick check bench docs clean
 
@@ -18,10 +20,10 @@ demo: $(READY)  ## train on the built-in phantom and leave a report in demo/
 	$(BIN)/normoscope demo --out demo $(DEMO)
 
 test: $(READY)  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 quick: $(READY)  ## run the tests that end within three minutes
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(SPREAD) -m 'not slow'
 
 check: $(READY)  ## lint, types, layers
 	$(BIN)/ruff check .

@@ -72,6 +72,7 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
         run_jobs([job], tmp_path, engine=ONE)
 
 
+@pytest.mark.slow
 def test_a_driver_killed_twice_loses_no_finished_job_and_the_rest_goes_on(tmp_path: Path) -> None:
     log, folder = tmp_path / "log", tmp_path / "jobs"
     command = [sys.executable, "-m", "toy_jobs", str(folder), str(log)]
