@@ -16,6 +16,7 @@ from normoscope import methods
 from normoscope.errors import LayoutError
 from normoscope.images import batches
 from normoscope.model import partition
+from normoscope.persistence import write_atomically
 from normoscope.runner import Job, Processes, run_jobs
 from normoscope.sources import load
 from normoscope.types import Run
@@ -91,7 +92,7 @@ def count_up(arguments: Mapping[str, Any], checkpoint: Path) -> int:
     for number in range(done, 10):
         with Path(arguments["log"]).open("a") as log:
             log.write(f"{arguments['number']}:{number}\n")
-        file.write_text(str(number + 1))
+        write_atomically(file, str(number + 1))
         time.sleep(0.1)
     return arguments["number"] * 10
 
