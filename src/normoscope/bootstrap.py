@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from .errors import ScoresError
 from .metrics import Metric
@@ -33,7 +35,8 @@ def bootstrap(
 
     A draw takes the classes apart (patients: those with and those without abnormal images), as many of each as
     there are. Of S seeds it takes S - 1, which makes the variance between seeds unbiased where S of S would make it
-    (S - 1) / S too small.
+    (S - 1) / S too small. A variance from few seeds is uncertain itself, so the draws are then spread by the ratio of
+    Student's to the normal quantile, with Satterthwaite's degrees of freedom (images count as infinitely many).
 
     Args:
         metric: A function (labels, scores) -> float.
@@ -49,11 +52,14 @@ def bootstrap(
     Raises:
         ScoresError: As the metric.
 
-    Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993); Rao & Wu, JASA 83 (1988), for S - 1.
+    Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993); Rao & Wu, JASA 83 (1988), for S - 1;
+    Satterthwaite, Biometrics Bulletin 2 (1946).
     """
     runs = _runs(labels, scores)
     [drawn] = _bootstrapped(metric, labels, [runs], groups, draws, seed)
-    return _percentiles(_value(metric, labels, runs), drawn, _how(labels, groups, len(runs)), labels, groups)
+    values = _values(metric, labels, runs)
+    drawn = _spread(drawn, values)
+    return _percentiles(float(values.mean()), drawn, _how(labels, groups, len(runs)), labels, groups)
 
 
 def bootstrap_paired(
@@ -77,8 +83,9 @@ def bootstrap_paired(
         seed: Of the resampling.
 
     Returns:
-        metric(a) - metric(b) with its percentile interval, and the two-sided p-value
-        2 min(1 + #{d <= 0}, 1 + #{d >= 0}) / (draws + 1), nan without an interval unless the two are equal.
+        metric(a) - metric(b) with its percentile interval, and the two-sided p-value: for one seed
+        2 min(1 + #{d <= 0}, 1 + #{d >= 0}) / (draws + 1), for several Student's, of the difference over the draws'
+        standard deviation; nan without an interval unless the two are equal.
 
     Raises:
         ScoresError: As the metric.
@@ -87,12 +94,18 @@ def bootstrap_paired(
     """
     arms = [_runs(labels, a), _runs(labels, b)]
     first, second = _bootstrapped(metric, labels, arms, groups, draws, seed)
-    difference = _value(metric, labels, arms[0]) - _value(metric, labels, arms[1])
+    ours, theirs = (_values(metric, labels, arm) for arm in arms)
+    difference = float(ours.mean() - theirs.mean())
+    by_seed = ours - theirs if len(ours) == len(theirs) else max(ours, theirs, key=len)
     drawn = first - second
+    error, freedom = float(np.nanstd(drawn, ddof=1)), _freedom(drawn, by_seed)
+    drawn = _spread(drawn, by_seed, difference)
     how = "paired " + _how(labels, groups, max(len(arm) for arm in arms))
     interval = _percentiles(difference, drawn, how, labels, groups)
     if math.isnan(interval.low):
         return interval, 1.0 if difference == 0 else math.nan
+    if len(by_seed) > 1:
+        return interval, float(2 * student.sf(abs(difference) / error, freedom))
     fewer = 1 + min(np.sum(drawn <= 0), np.sum(drawn >= 0))
     return interval, min(1.0, 2 * float(fewer) / (1 + int(np.sum(~np.isnan(drawn)))))
 
@@ -147,9 +160,26 @@ def _runs(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> npt.NDArray[Any
     return runs
 
 
-def _value(metric: Metric, labels: npt.NDArray[Any], runs: npt.NDArray[Any]) -> float:
-    """The metric itself, averaged over seeds."""
-    return float(np.mean([metric(labels, run) for run in runs]))
+def _values(metric: Metric, labels: npt.NDArray[Any], runs: npt.NDArray[Any]) -> Float[np.ndarray, " seeds"]:
+    """The metric itself, of every seed."""
+    return np.asarray([metric(labels, run) for run in runs], np.float64)
+
+
+def _freedom(drawn: Float[np.ndarray, " draws"], by_seed: Float[np.ndarray, " seeds"]) -> float:
+    """Degrees of freedom of the draws' variance, of which only the part between seeds has few (Satterthwaite)."""
+    if len(by_seed) < 2 or (between := float(np.var(by_seed, ddof=1)) / len(by_seed)) == 0:
+        return math.inf
+    # sampling can make the whole smaller than its part
+    whole = max(float(np.nanvar(drawn, ddof=1)), between)
+    return (len(by_seed) - 1) * (whole / between) ** 2
+
+
+def _spread(
+    drawn: Float[np.ndarray, " draws"], by_seed: Float[np.ndarray, " seeds"], value: float | None = None
+) -> Float[np.ndarray, " draws"]:
+    """Move draws away from the value by the ratio of Student's to the normal 97.5 % quantile."""
+    centre = float(by_seed.mean()) if value is None else value
+    return centre + (drawn - centre) * float(student.ppf(0.975, _freedom(drawn, by_seed)) / normal.ppf(0.975))
 
 
 def _abnormal(labels: npt.NDArray[Any]) -> Bool[np.ndarray, " n"]:

@@ -464,6 +464,12 @@ def calibrate(args: Args) -> int:
     )  # fmt: skip
     others = {} if own else {RECALIBRATE: prepared.contents}
     cut = {part: model.parts[part] for part in PARTS}
+    before, after = model.calibration.unit, renewed.calibration.unit
+    if before != after:
+        note(
+            f"the old rule counted per {before}, the new one counts per {after}; --group-regex finds patients",
+            args.quiet,
+        )
     kept = replace_calibration(replace(renewed, parts=cut | others), args.model)
     content = {"old": _calibration_json(model), "new": _calibration_json(renewed), "kept": str(kept)}
     rows = [["old", model.calibration.status], ["new", renewed.calibration.status], ["old kept in", str(kept)]]

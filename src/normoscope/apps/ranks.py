@@ -16,6 +16,7 @@ from .output import emit, note, table
 
 __all__ = ["rank"]
 
+_SAME = {"pneumoniamnist": "chest_xray"}  # both are cut from the X-rays of Kermany et al.
 _SIZE = re.compile(r"([-_ ]?(\d+x)?\d+(px)?)+$", re.IGNORECASE)
 
 
@@ -74,8 +75,9 @@ def _read(file: str) -> _Stored:
 
 
 def _origins(given: Sequence[str], data: Sequence[str]) -> dict[str, str]:
-    """Return each data set's source: as given, else its name without the size at its end."""
-    origins = {name: _SIZE.sub("", name.lower()) or name for name in data}
+    """Return each data set's source: as given, else as known, else its name without the size at its end."""
+    bare = {name: _SIZE.sub("", name.lower()) or name for name in data}
+    origins = {name: _SAME.get(stem, stem) for name, stem in bare.items()}
     for text in given:
         name, _, origin = text.partition("=")
         if name not in origins or not origin:

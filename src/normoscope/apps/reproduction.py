@@ -53,6 +53,7 @@ def reproduce(args: argparse.Namespace) -> int:
             results = _run(list(plan.jobs), pending, folder, args)
     outcome = protocol.outcome(results, plan.absent)
     content = plain(as_json(outcome, plan.absent, _provenance(results, len(plan.jobs), args)))
+    out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / f"{name}.json", json.dumps(content, indent=1) + "\n")
     write_atomically(out / f"{name}.md", markdown(content))
     write_atomically(out / f"{name}.tex", latex(content))

@@ -15,7 +15,8 @@ and adds to z1, starting from nothing; score e2). A fourth, one encoder for norm
 because it is not one-class. A phase that does not lower its own loss on the select normals is undone; P4 takes its
 statistics from them too, thresholds belong to the calibration. Without select normals nothing is gated or stopped
 early, and the statistics are those of the training normals; the history says so. At scoring encoder 2 sees the image as
-it is. The network has no batch normalisation, so what a phase freezes stays as it was to the bit.
+it is. Errors are sums over pixels, so lam_a and lam_c weigh against a sum, not a mean. The network has no batch
+normalisation, so what a phase freezes stays as it was to the bit.
 """
 
 from __future__ import annotations

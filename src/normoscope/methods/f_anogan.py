@@ -10,8 +10,9 @@ generative adversarial networks, Medical Image Analysis 2019; its izi_f encoder.
 differs from the paper in: plain convolutions, as in `anogan`, stand for its residual blocks (layer normalisation in the
 critic, batch normalisation elsewhere, as there). The critic's steps between two of the generator's see one batch of
 images with new noise, not a batch each; so an epoch holds as many generator steps as batches. The encoder is trained
-by Adam (there RMSprop). It saw a million patches; the epochs here are those of Cai et al., MedIAnomaly, 2025, for whole
-images, counted in critic steps. The map is the score's pixel part, the paper's its root.
+by Adam (there RMSprop) and ends linear, where the benchmark has a tanh. It saw a million patches; the epochs here are
+those of Cai et al., MedIAnomaly, 2025, for whole images, counted in critic steps. The map is the score's pixel part,
+the paper's its root.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ ACCV 2018; losses, weights and settings of Cai et al., MedIAnomaly, Medical Imag
 differs from the paper in: squared pixel residual instead of the absolute one, as in the benchmark, whose autoencoder is
 the backbone. The discriminator is DCGAN's (5x5 convolutions; features before its last layer); its batch normalisation
 keeps the running statistics of its own steps alone. It steps before the generator, not after. The public code
-normalises each test image by itself; here scoring uses the running statistics. The map is the pixel residual.
+normalises each test image by itself; here scoring uses the running statistics. It also draws the discriminator anew
+where its loss falls below 1e-5; here it goes on. The map is the pixel residual.
 """
 
 from __future__ import annotations

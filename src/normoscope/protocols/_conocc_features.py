@@ -113,7 +113,7 @@ def features_table(found: Mapping[str, Result]) -> Table:
         "method",
         "mean ‖z−μ‖² train / variance of cae",
         *(f"mean ‖z−μ‖² {part} / train" for part in ("held-out", "test normal", "test abnormal")),
-        "share of train within half the largest radius",
+        "share of train within half the 95 % radius",
         "neighbour purity on test (chance)",
     ]
     notes = [

@@ -179,7 +179,7 @@ DATA: dict[str, DataSet] = {
             "put its idx files, or an npz with test_images and test_labels, into $NORMOSCOPE_DATA/fashion_mnist",
         ),
     ),
-    "conocc_mri": _private("conocc_mri", "brain MRI 32 px (ConOCC)", "the patches are private to the paper's authors"),
+    "conocc_mri": _private("conocc_mri", "breast MRI 32 px (ConOCC)", "the patches are private to the paper's authors"),
     "conocc_ffdm": _private("conocc_ffdm", "FFDM 64 px (ConOCC)", "the mammograms are private to the paper's authors"),
     "rsna": _medianomaly("rsna", "RSNA", "RSNA"),
     "vindr": _medianomaly("vindr", "VinDr-CXR", "VinCXR"),
