@@ -584,3 +584,36 @@ def test_a_recalibration_says_whose_normals_set_the_rule(tmp_path: Path, capsys:
 def test_a_method_named_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "pca", "pca", "--data", "phantom", "--quiet"]) == 2
     assert capsys.readouterr().err == "normoscope: error: METHOD: expected every row once, got 'pca pca'.\n"
+
+
+def test_images_of_other_proportions_than_those_fitted_on_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
+    for name, shape in (("wide", (40, 60)), ("square", (80, 80)), ("nearly", (80, 84))):
+        (tmp_path / name).mkdir()
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    capsys.readouterr()
+    said = {}
+    for name in ("wide", "square", "nearly"):
+        assert main(["score", model, str(tmp_path / name), "--out", str(tmp_path / "s.csv")]) == 0
+        said[name] = capsys.readouterr().err
+    assert "these images are 60 x 40 pixels, those the model learnt from 64 x 64: of other proportions" in said["wide"]
+    assert "brought to 64 x 64 by 'pad', and scores may not compare" in said["wide"]
+    assert "proportions" not in said["square"] + said["nearly"]
+
+
+def test_a_rule_set_anew_in_another_unit_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
+    other = tmp_path / "recent"
+    other.mkdir()
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64), np.uint8)
+        Image.fromarray(pixels).save(other / f"{number}.png")
+    capsys.readouterr()
+    assert main(["calibrate", model, str(other), "--normal-class", "recent"]) == 0
+    said = capsys.readouterr().err
+    assert "the old rule counted per patient, the new one counts per image; --group-regex finds patients" in said

@@ -104,7 +104,12 @@ def assess(
         flags,
         evaluation,
         _trivial_rows(model.baselines, prepared.images, labels, _groups(prepared.samples)),
-        (*collection.notes, *evaluation.notes, *(f"not read: {problem}" for problem in prepared.problems)),
+        (
+            *collection.notes,
+            *model.shape_notes(prepared),
+            *evaluation.notes,
+            *(f"not read: {problem}" for problem in prepared.problems),
+        ),
         seconds,
     )
 

@@ -43,6 +43,9 @@ BATCH = 256
 USED = PARTS[:3]
 """The parts no test image may stand in."""
 
+_ALIKE = 1.1
+"""Proportions of two images that differ by less are alike."""
+
 RECALIBRATE = "recalibrate"
 """Normals of other data that set a model's rule anew; they are used up as well."""
 
@@ -125,6 +128,22 @@ class Model:
             for batch in batches(images, BATCH, str(self.run.torch_device)):
                 yield batch
                 bar.update(len(batch))
+
+    def shape_notes(self, prepared: Prepared) -> list[str]:
+        """Warn where the first image has other proportions than the first one fitted on: scores may not compare."""
+        fitted = self.provenance["data"].get("image_shape")
+        if fitted is None or not prepared.samples:
+            return []
+        height, width = prepared.samples[0].read().shape[:2]
+        ratios = width / height, fitted[1] / fitted[0]
+        if max(ratios) <= _ALIKE * min(ratios):
+            return []
+        side, aspect = self.preprocessor.size, self.preprocessor.aspect.value
+        return [
+            f"these images are {width} x {height} pixels, those the model learnt from {fitted[1]} x {fitted[0]}: of "
+            f"other proportions, they are brought to {side} x {side} by '{aspect}', and scores may not compare; if the "
+            "training images had been squashed before, squash these as well"
+        ]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -407,6 +426,7 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
             "group_regex": data.collection.group_regex,
             "hash": _data_hash(data.parts),
             "counts": {part: len(data.samples[part]) for part in PARTS},
+            "image_shape": data.samples["train"][0].read().shape[:2],
         },
     }
 

@@ -295,6 +295,8 @@ def score(args: Args) -> int:
         ["p-values", model.calibration.pvalue_note if flags is not None else "not calibrated"],
         ["scores", str(out)],
     ]
+    for sentence in model.shape_notes(prepared):
+        note(sentence, args.quiet)
     for problem in prepared.problems:
         note(f"not scored: {problem}", args.quiet)
     if content["seen"]:
@@ -464,6 +466,8 @@ def calibrate(args: Args) -> int:
     )  # fmt: skip
     others = {} if own else {RECALIBRATE: prepared.contents}
     cut = {part: model.parts[part] for part in PARTS}
+    for sentence in model.shape_notes(prepared):
+        note(sentence, args.quiet)
     before, after = model.calibration.unit, renewed.calibration.unit
     if before != after:
         note(
