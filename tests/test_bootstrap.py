@@ -178,3 +178,12 @@ def test_with_few_seeds_the_paired_test_keeps_its_level_where_seeds_are_most_of_
     )
     # at a level of 5 %: 6 expected; the normal reference for three seeds rejected 15 to 20 %
     assert rejected <= 6 + 3 * np.sqrt(tests * 0.05 * 0.95)
+
+
+def test_bounds_never_leave_the_range_of_a_share() -> None:
+    labels = np.repeat([0, 1], 20)
+    flags = np.zeros((3, 40), bool)
+    flags[0, 0] = flags[1, 20] = True
+    found = bootstrap(metrics.sensitivity, labels, flags)
+    assert found.low == 0
+    assert 0.016 < found.value < found.high < 1

@@ -58,7 +58,7 @@ def bootstrap(
     runs = _runs(labels, scores)
     [drawn] = _bootstrapped(metric, labels, [runs], groups, draws, seed)
     values = _values(metric, labels, runs)
-    drawn = _spread(drawn, values)
+    drawn = _spread(drawn, values).clip(0, 1)  # every metric is a share
     return _percentiles(float(values.mean()), drawn, _how(labels, groups, len(runs)), labels, groups)
 
 
@@ -99,7 +99,7 @@ def bootstrap_paired(
     by_seed = ours - theirs if len(ours) == len(theirs) else max(ours, theirs, key=len)
     drawn = first - second
     error, freedom = float(np.nanstd(drawn, ddof=1)), _freedom(drawn, by_seed)
-    drawn = _spread(drawn, by_seed, difference)
+    drawn = _spread(drawn, by_seed, difference).clip(-1, 1)
     how = "paired " + _how(labels, groups, max(len(arm) for arm in arms))
     interval = _percentiles(difference, drawn, how, labels, groups)
     if math.isnan(interval.low):

@@ -25,7 +25,19 @@ from .calibration import Above, Outside
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["ABNORMAL", "FAINT", "NORMAL", "STYLE", "THIRD", "precision_recall", "pvalues", "roc", "scores", "training"]
+__all__ = [
+    "ABNORMAL",
+    "FAINT",
+    "NORMAL",
+    "STYLE",
+    "THIRD",
+    "precision_recall",
+    "pvalues",
+    "roc",
+    "scores",
+    "standalone",
+    "training",
+]
 
 NORMAL, ABNORMAL, THIRD, INK, FAINT = "#0072B2", "#D55E00", "#009E73", "#1b2733", "#8a97a3"
 
@@ -223,17 +235,31 @@ def _stages(axes: Axes, stages: Sequence[str]) -> None:
         axes.annotate(stages[i], (i + 0.5, 1), (4, -4), xycoords=at, textcoords="offset points", va="top", fontsize=9)
 
 
-def _svg(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[float, float] = (5.2, 4.0)) -> Markup:
-    """Draw under our style alone, whatever the user's matplotlib settings say."""
+def standalone(
+    paint: Callable[[Any], None], *, rows: int = 1, columns: int = 1, size: tuple[float, float] = (5.2, 4.0)
+) -> str:
+    """Draw a file of its own under our style.
+
+    Args:
+        paint: Given the axes: one, or an array of them.
+        rows: Of axes.
+        columns: Of axes.
+        size: Inches.
+    """
     import matplotlib.style
     from matplotlib.figure import Figure
 
     with matplotlib.style.context(["default", STYLE]):
         figure = Figure(figsize=size, layout="constrained")
-        draw(figure.subplots())
+        paint(figure.subplots(rows, columns))
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return _inline(file.getvalue(), name, alt)
+    return file.getvalue()
+
+
+def _svg(draw: Callable[[Axes], None], name: str, alt: str, size: tuple[float, float] = (5.2, 4.0)) -> Markup:
+    """Draw under our style alone, whatever the user's matplotlib settings say, to stand inside a page."""
+    return _inline(standalone(draw, size=size), name, alt)
 
 
 def _inline(svg: str, name: str, alt: str) -> Markup:

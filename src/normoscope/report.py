@@ -25,6 +25,7 @@ from .bands import pr_band, roc_band
 from .comparison import Assessment
 from .gallery import galleries
 from .heatmaps import FLOOR, colour
+from .latents import FEWEST, latent_entropy
 from .metrics import title
 from .persistence import write_atomically
 from .statistics import Interval
@@ -79,6 +80,7 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
         facts=_facts(found),
         recipe=methods.to_json(found.model.recipe),
         record=_record(found),
+        latent=_latent(found),
         notes=_notes(found, images),
         command=command,
     )
@@ -200,6 +202,16 @@ def _facts(found: Assessment) -> dict[str, str]:
         "Scoring": _scoring(found),
         "p-values": found.model.calibration.pvalue_note if found.pvalues is not None else "none: not calibrated",
     }
+
+
+def _latent(found: Assessment) -> list[tuple[str, str]]:
+    """Measure the latent entropy on the test's normals; empty without a latent vector, or with too few of them."""
+    rows = np.flatnonzero(found.labels == 0)
+    if len(rows) < FEWEST:
+        return []
+    patients = [found.prepared.samples[row].patient for row in rows]
+    measured = latent_entropy(found.model.detector, found.prepared.images.subset(rows), patients)
+    return [] if measured is None else measured.rows()
 
 
 def _scoring(found: Assessment) -> str:

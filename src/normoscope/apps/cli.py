@@ -26,6 +26,13 @@ RANKS = """Rank, in each FILE, the AUROC of the rows that saw no labels and that
 whose data come from one source count once. From 8 sources on, Friedman's test and Nemenyi's critical difference say
 which methods differ; below, there are too few data sets to test."""
 
+SWEEP = """Fit METHOD at several values of one setting, for several seeds that hold out different normals, and choose by
+what normal images alone say: reconstruction errors, the latent's entropy at equal distortion, and how well anomalies
+planted in held-out normals are told from them. Training stops after 20 epochs without progress unless --patience says
+otherwise."""
+
+SELECTORS = ("planted", "knee", "dimension", "entropy")
+
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every other error does."""
@@ -73,6 +80,10 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         from .ranks import rank
 
         return rank
+    if name == "sweep":
+        from .sweeps import sweep
+
+        return sweep
     from . import commands
 
     return cast("Callable[[argparse.Namespace], int]", getattr(commands, name))
@@ -121,6 +132,11 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", parents=[data, run, output], help="measure a model on labelled images")
     _model_and_data(evaluate)
 
+    entropy = commands.add_parser(
+        "entropy", parents=[data, run, output], help="measure the latent entropy of an autoencoder on normal images"
+    )
+    _model_and_data(entropy)
+
     compare = commands.add_parser("compare", parents=[data, split, run, output], help="fit and measure several methods")
     compare.add_argument("methods", nargs="+", metavar="METHOD", 
                          help="NAME or NAME:FIELD=VALUE,FIELD=VALUE; residual, pooling and their numbers rescore it "
@@ -140,6 +156,25 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
                       help="where a data set comes from, for instance pneumoniamnist=chest_xray (default: its name "
                       "without the size at its end)")  # fmt: skip
     rank.add_argument("--out", metavar="SVG", help="also draw the critical-difference plot")
+
+    sweep = commands.add_parser(
+        "sweep", parents=[data, split, output], help="choose a setting, such as the latent size, without labels",
+        description=SWEEP,
+    )  # fmt: skip
+    sweep.add_argument("method", metavar="METHOD", help="--help after it lists its options; they hold for all fits")
+    sweep.add_argument("data", metavar="DATA")
+    sweep.add_argument("--over", default="latent_dim", metavar="FIELD[=V1,V2,...]",
+                       help="what varies, or 'method=NAME,NAME' (default: latent_dim=1,2,4,...,128)")  # fmt: skip
+    sweep.add_argument("--out", required=True, metavar="DIR", help="folder of the result and of the finished fits")
+    sweep.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipe's defaults")
+    sweep.add_argument("--seeds", type=int, default=3, metavar="N", help="fits per value (default: %(default)s)")
+    sweep.add_argument(
+        "--selector", choices=SELECTORS, default=SELECTORS[0], help="what chooses (default: %(default)s)"
+    )
+    sweep.add_argument("--processes", type=int, metavar="N", help="fits at once, one thread each (default: cores)")
+    sweep.add_argument("--labels", action="store_true",
+                       help="also show the AUROC by the test labels, marked oracle; it chooses nothing")  # fmt: skip
+    _method_options(sweep, words)
 
     calibrate = commands.add_parser(
         "calibrate", parents=[data, scoring, run, output], help="set a model's rule anew from normal images"
@@ -278,7 +313,7 @@ def _false_alarms(command: argparse.ArgumentParser) -> None:
 
 def _method_options(fit: argparse.ArgumentParser, words: Sequence[str]) -> None:
     """Add the named method's fields as options; that method's file, and no other, is imported."""
-    if not words or words[0] != "fit":
+    if not words or words[0] != fit.prog.rpartition(" ")[2]:
         return
     from .. import methods
 

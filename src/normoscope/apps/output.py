@@ -6,9 +6,12 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["SCHEMA", "emit", "note", "plain", "table"]
+if TYPE_CHECKING:
+    from ..model import Model
+
+__all__ = ["SCHEMA", "calibration_json", "emit", "note", "plain", "table"]
 
 SCHEMA = 1
 """Version of every JSON object's layout; it grows when a field changes its meaning."""
@@ -49,3 +52,18 @@ def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> s
     if head:
         lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def calibration_json(model: Model) -> dict[str, Any]:
+    """Return a model's rule and what it rests on."""
+    c = model.calibration
+    return {
+        "calibrated": c.calibrated,
+        "status": c.status,
+        "kind": c.kind,
+        "false_alarms": c.alpha if c.kind == "conformal" else None,
+        "unit": c.unit,
+        "n": len(c.scores),
+        "rule": None if c.rule is None else {"kind": type(c.rule).__name__.lower(), **c.rule.__dict__},
+        "pvalues": c.pvalue_note,
+    }

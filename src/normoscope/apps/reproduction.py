@@ -23,7 +23,7 @@ from ..protocols._pages import as_json, latex, markdown
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
 from . import allocator
-from .commands import command_line
+from .arguments import command_line
 from .output import emit, note, plain
 
 __all__ = ["reproduce"]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from normoscope.errors import OptionError
+from normoscope.selection import Curves, Selector, choose, evidence
+
+
+def curves(**given: Any) -> Curves:
+    """Curves of five latent sizes whose redraws all equal what was measured, unless given as rows."""
+    values = (1, 2, 4, 8, 16)
+    rows = {name: np.atleast_2d(np.asarray(value, float)) for name, value in given.items()}
+    rows = {name: value if len(value) > 1 else np.repeat(value, 4, 0) for name, value in rows.items()}
+    planted = {"blur": rows.pop("planted", np.full((4, 5), 0.5))}
+    return Curves(values, rows.get("error"), planted, rows.get("bits"), rows.get("dimension"))
+
+
+def run(rng: np.random.Generator, shift: float, **more: Any) -> dict[str, Any]:
+    """One job value: twenty normals, two copies of each planted with one kind."""
+    scores = (rng.normal(size=40) + shift).tolist()
+    return {
+        "held_out": rng.normal(size=20).tolist(),
+        "planted": {"blur": {"scores": scores, "from": [*range(20), *range(20)]}},
+        "error": None,
+        "entropy": None,
+        **more,
+    }
+
+
+def test_the_knee_of_a_falling_error_is_where_it_lies_farthest_below_its_chord() -> None:
+    # logs: 0, -2, -4, -4.1, -4.2; the chord falls by 1.05 a step, so the third point lies 1.9 below it
+    found = curves(error=np.exp([0, -2, -4, -4.1, -4.2]))
+    assert choose(found, Selector.KNEE).value == 4
+
+
+def test_a_dimension_is_rounded_up_to_the_next_size_and_never_beyond_the_largest() -> None:
+    assert choose(curves(dimension=[0.9, 1.7, 2.9, 4.4, 4.1]), Selector.DIMENSION).value == 8
+    assert choose(curves(dimension=[1, 2, 4, 8, 20]), Selector.DIMENSION).value == 16
+    assert choose(curves(dimension=[1, 2, 3, np.nan, np.nan]), Selector.DIMENSION).value == 4
+
+
+def test_entropy_takes_the_first_size_whose_information_hardly_grows_any_more() -> None:
+    assert choose(curves(bits=[2, 5, 8.9, 9.2, 10]), Selector.ENTROPY).value == 8
+    assert choose(curves(bits=[2, 5, 9.1, 9.2, 10]), Selector.ENTROPY).value == 4
+
+
+def test_planted_takes_the_smallest_size_within_one_standard_error_of_the_best() -> None:
+    measured = np.array([0.60, 0.66, 0.69, 0.70, 0.68])
+    rng = np.random.default_rng(0)
+    redrawn = measured + rng.normal(0, 0.02, (4000, 5))
+    assert choose(curves(planted=np.vstack([measured, redrawn])), Selector.PLANTED).value == 4
+    sure = measured + rng.normal(0, 0.001, (4000, 5))
+    assert choose(curves(planted=np.vstack([measured, sure])), Selector.PLANTED).value == 8
+
+
+def test_a_choice_tells_how_often_redraws_agree() -> None:
+    rows = np.array([[0.5, 0.9, 0.5, 0.5, 0.5]] * 4 + [[0.9, 0.5, 0.5, 0.5, 0.5]])
+    choice = choose(curves(error=np.exp(-10 * rows)), Selector.KNEE)
+    assert choice.value == 2
+    assert choice.shares == {1: 0.25, 2: 0.75}
+    assert str(choice) == "2 (of the redraws 75 % take 2, 25 % take 1)"
+
+
+def test_a_selector_with_nothing_to_look_at_is_refused_with_those_that_have() -> None:
+    found = curves(error=[3, 2, 1, 1, 1])
+    assert Selector.usable(found) == [Selector.PLANTED, Selector.KNEE]
+    with pytest.raises(OptionError, match=r"expected one of planted, knee, .* got 'entropy'"):
+        choose(found, Selector.ENTROPY)
+
+
+def test_evidence_as_measured_is_the_mean_over_seeds_of_sklearns_auroc() -> None:
+    rng = np.random.default_rng(1)
+    found = {size: [run(rng, shift) for _ in range(3)] for size, shift in ((1, 0.2), (2, 1.0))}
+    for i, runs in enumerate(found.values()):
+        expected = [
+            roc_auc_score([0] * 20 + [1] * 40, one["held_out"] + one["planted"]["blur"]["scores"]) for one in runs
+        ]
+        assert evidence(found, draws=10).planted["blur"][0, i] == pytest.approx(np.mean(expected))
+
+
+def test_a_redraw_takes_a_normal_together_with_what_was_planted_in_it() -> None:
+    rng = np.random.default_rng(2)
+    normal = rng.normal(size=20)
+    one = run(rng, 0.0)
+    one["held_out"] = normal.tolist()
+    # every copy scores just above its own normal: the AUROC can then never fall below one half, whatever is drawn
+    one["planted"]["blur"]["scores"] = [*(normal + 1e-9), *(normal + 1e-9)]
+    drawn = evidence({1: [one], 2: [one]}, draws=200).planted["blur"]
+    assert drawn.min() > 0.5
+    assert drawn[1:, 0].std() > 0
+
+
+def test_candidates_meet_the_same_redraws_so_that_only_their_difference_counts() -> None:
+    rng = np.random.default_rng(3)
+    one = run(rng, 1.0)
+    drawn = evidence({1: [one, one], 2: [one, one]}, draws=50).planted["blur"]
+    np.testing.assert_array_equal(drawn[:, 0], drawn[:, 1])
+
+
+def test_what_one_seed_cannot_estimate_is_not_estimable() -> None:
+    rng = np.random.default_rng(4)
+    known = {"gaussian_information": {"value": 3.0}, "levina_bickel": {"value": 2.0}}
+    unknown = {"gaussian_information": {"value": None}, "levina_bickel": {"value": 2.5}}
+    found = evidence(
+        {1: [run(rng, 0, entropy=known)] * 2, 2: [run(rng, 0, entropy=known), run(rng, 0, entropy=unknown)]}
+    )
+    assert found.bits is not None
+    assert found.dimension is not None
+    assert found.bits[0, 0] == 3
+    assert np.isnan(found.bits[0, 1])
+    assert found.dimension[0, 1] == 2.25
