@@ -26,6 +26,7 @@ import numpy.typing as npt
 from machine import facts
 from normoscope import sources
 from normoscope.apps import allocator
+from normoscope.figures import ABNORMAL, FAINT, NORMAL, standalone
 from normoscope.metrics import auroc
 from normoscope.model import Partition, partition
 from normoscope.runner import Processes
@@ -59,8 +60,8 @@ PATIENTS = r"(?:NORMAL2-)?IM-\d+|person\d+_(?:bacteria|virus)"
 DEVELOPMENT: Mapping[str, Callable[[], Collection]] = {
     "pneumoniamnist, validation": lambda: validated(real(*PNEUMONIA)),
     "breastmnist, validation": lambda: validated(real(*BREAST)),
-    "phantom chest, seed 11": lambda: phantom(seed="11", size="48", train="400", validation="50"),
-    "phantom brain, seed 12": lambda: phantom(seed="12", size="48", train="400", validation="50", anatomy="brain"),
+    "phantom chest, seed 11": lambda: phantom(seed="11", size="32", train="300", validation="50"),
+    "phantom brain, seed 12": lambda: phantom(seed="12", size="32", train="300", validation="50", anatomy="brain"),
 }
 TEST: Mapping[str, Callable[[], Collection]] = {
     "pneumoniamnist": lambda: real(*PNEUMONIA),
@@ -101,6 +102,7 @@ def main() -> None:
             result["sets"][name] = studied(data, found.found)
             told(name, result["sets"][name])
             args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            args.out.with_suffix(".svg").write_text(drawn(result["sets"]), encoding="utf-8")
 
 
 def studied(data: Partition, found: Mapping[Any, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -181,6 +183,28 @@ def halved(
     for members in (np.flatnonzero(abnormal), np.flatnonzero(~abnormal)):
         taken[rng.permutation(members)[: len(members) // 2]] = True
     return taken[unit]
+
+
+def drawn(sets: Mapping[str, Any]) -> str:
+    """Draw, per set, what the planted anomalies say beside the truth, and the size chosen."""
+
+    def paint(panels: Any) -> None:
+        for axes, (name, found) in zip(np.atleast_1d(panels), sets.items(), strict=True):
+            at = np.arange(len(found["sizes"]))
+            truth, planted = np.asarray(found["auroc"]), np.asarray(found["figures"]["planted"])
+            spread = np.asarray(found["spread"]["planted"])
+            axes.plot(at, truth.mean(1), "s-", color=ABNORMAL, label="AUROC by the labels (oracle)")
+            axes.fill_between(at, truth.min(1), truth.max(1), color=ABNORMAL, alpha=0.15, linewidth=0)
+            axes.plot(at, planted, "o-", color=NORMAL, label="AUROC of planted anomalies")
+            axes.fill_between(at, planted - spread, planted + spread, color=NORMAL, alpha=0.15, linewidth=0)
+            chosen = found["sizes"].index(found["choices"][DEFAULT.value]["value"])
+            axes.axvline(chosen, color=FAINT, linestyle="--", linewidth=1.2)
+            axes.axhline(0.5, color=FAINT, linewidth=0.8)
+            axes.set(title=name, xticks=at, xlabel="latent size")
+            axes.set_xticklabels(found["sizes"])
+        np.atleast_1d(panels)[0].legend()
+
+    return standalone(paint, columns=len(sets), size=(3.6 * len(sets), 3.4))
 
 
 def told(name: str, found: Mapping[str, Any]) -> None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from normoscope.apps.cli import main
 from normoscope.images import PixelStore, as_images
 from normoscope.model import Partition, partition
 from normoscope.sources import load
-from toys import draw_blobs
+from toys import Result, Typed, draw_blobs
 
 torch.set_num_threads(1)
 
@@ -58,3 +61,47 @@ def small_phantom() -> Partition:
     """A 28-pixel phantom of 60 training, 40 validation and 40 test images, cut and preprocessed."""
     options = {"size": "28", "train": "60", "validation": "40", "test": "40"}
     return partition(load("phantom", options=options))
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
+    """Type a command: exit code, standard output, standard error."""
+
+    def run(*words: str | Path) -> Result:
+        capsys.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(typed: Typed) -> Callable[..., str]:
+    """Type a command that must be refused in one line; return what follows 'normoscope: error: '."""
+
+    def run(*words: str | Path) -> str:
+        code, out, err = typed(*words)
+        assert (code, out) == (2, "")
+        assert err.startswith("normoscope: error: ")
+        assert err.count("\n") == 1
+        return err.removeprefix("normoscope: error: ").rstrip("\n")
+
+    return run
+
+
+@pytest.fixture
+def answered(typed: Typed) -> Callable[..., dict[str, Any]]:
+    """Type a command with --json; return its object."""
+
+    def run(*words: str | Path) -> dict[str, Any]:
+        code, out, err = typed(*words, "--json", "--quiet")
+        assert (code, err) == (0, "")
+        content: dict[str, Any] = json.loads(out)
+        assert content["schema"] == f"normoscope/{words[0]}/1"
+        return content
+
+    return run

@@ -70,15 +70,14 @@ def test_black_and_white_images_stay_in_the_unit_range(kind: Anomaly) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("side", [28, 64])
-def test_regions_cover_one_to_thirty_per_cent_log_uniformly_with_axes_of_one_to_two(kind: Anomaly, side: int) -> None:
+def test_regions_cover_two_to_thirty_five_per_cent_uniformly_with_axes_of_one_to_two(kind: Anomaly, side: int) -> None:
     images = textured(400, 1, side, side)
     masks = plant(kind, images, images[:5], np.random.default_rng(1))[1].numpy()
     areas = masks.mean((1, 2))
     rounding = (0.5 * side if kind is Anomaly.CUT_PASTE else 0.5) / side**2
-    assert 0.01 - rounding <= areas.min() < 0.011
-    assert 0.27 < areas.max() <= 0.30 + rounding
-    # the median of a log-uniform draw is the ends' geometric mean
-    assert abs(np.log(np.median(areas)) - np.log(0.01 * 0.30) / 2) < 0.3
+    assert 0.02 - rounding <= areas.min() < 0.024
+    assert 0.345 < areas.max() <= 0.35 + rounding
+    assert abs(np.median(areas) - 0.185) < 0.03
     large = masks[areas > 0.1]
     for mask in large:
         spread = np.sqrt(np.linalg.eigvalsh(np.cov(np.argwhere(mask).T)))
@@ -101,8 +100,8 @@ def test_a_region_is_a_full_ellipse(kind: Anomaly) -> None:
 
 @pytest.mark.parametrize("turn", [0.0, 0.5 * np.pi])
 def test_the_largest_ellipse_stays_off_the_smallest_images_outermost_pixels(turn: float) -> None:
-    mask = anomalies._Ellipse(0.30, 2.0, turn).radius(np.array([8, 8]), 16, 16) < 1
-    assert mask.sum() == round(0.30 * 256)
+    mask = anomalies._Ellipse(0.35, 2.0, turn).radius(np.array([8, 8]), 16, 16) < 1
+    assert mask.sum() == round(0.35 * 256)
     assert not mask[[0, -1]].any()
     assert not mask[:, [0, -1]].any()
 
@@ -281,7 +280,7 @@ def test_changes_range_from_subtle_to_plain_and_never_below_a_twentieth_of_the_c
         contrast = before.numpy().std((1, 2, 3))
         seen = [np.sqrt(np.square(c[m]).mean()) / s for c, m, s in zip(change, masks, contrast, strict=True)]
         assert min(seen) >= 0.05, kind
-        assert np.quantile(seen, 0.05) < 0.4, kind
+        assert np.quantile(seen, 0.05) < 0.45, kind
         assert np.quantile(seen, 0.95) > 2 * np.quantile(seen, 0.05), kind
 
 

@@ -15,56 +15,9 @@ from PIL import Image
 
 from normoscope import __version__, methods
 from normoscope.apps.cli import main
+from toys import PHANTOM, Typed
 
-COMMANDS = ["demo", "list", "inspect", "fit", "score", "evaluate", "compare", "calibrate", "report"]
-PHANTOM = ["phantom", "-o", "train=60", "-o", "validation=40", "-o", "test=40", "-o", "size=28"]
-
-Result = tuple[int, str, str]
-Typed = Callable[..., Result]
-
-
-@pytest.fixture
-def typed(capsys: pytest.CaptureFixture[str]) -> Typed:
-    """Type a command: exit code, standard output, standard error."""
-
-    def run(*words: str | Path) -> Result:
-        capsys.readouterr()
-        try:
-            code = main([str(word) for word in words])
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def refused(typed: Typed) -> Callable[..., str]:
-    """Type a command that must be refused in one line; return what follows 'normoscope: error: '."""
-
-    def run(*words: str | Path) -> str:
-        code, out, err = typed(*words)
-        assert (code, out) == (2, "")
-        assert err.startswith("normoscope: error: ")
-        assert err.count("\n") == 1
-        return err.removeprefix("normoscope: error: ").rstrip("\n")
-
-    return run
-
-
-@pytest.fixture
-def answered(typed: Typed) -> Callable[..., dict[str, Any]]:
-    """Type a command with --json; return its object."""
-
-    def run(*words: str | Path) -> dict[str, Any]:
-        code, out, err = typed(*words, "--json", "--quiet")
-        assert (code, err) == (0, "")
-        content: dict[str, Any] = json.loads(out)
-        assert content["schema"] == f"normoscope/{words[0]}/1"
-        return content
-
-    return run
+COMMANDS = ["demo", "list", "inspect", "fit", "sweep", "score", "evaluate", "entropy", "compare", "calibrate", "report"]
 
 
 @pytest.fixture(scope="module")

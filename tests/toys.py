@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+PHANTOM = ["phantom", "-o", "train=60", "-o", "validation=40", "-o", "test=40", "-o", "size=28"]
+"""A small phantom as it is typed."""
+
+Result = tuple[int, str, str]
+"""Exit code, standard output, standard error."""
+
+Typed = Callable[..., Result]
 
 BRIGHT = (slice(4, 12), slice(16, 24))
 """Rows and columns of the bright square that the toy anomalies carry."""

@@ -3,10 +3,11 @@
     normals --suite--> Anomaly -> (images, masks)      for every kind, a copy of each image
 
 A copy differs from its normal inside one region, whose pixels the mask marks, and is equal to it elsewhere. The region
-is an ellipse (for cut-paste a rectangle) of 1 % to 30 % of the image's area, drawn log-uniformly as findings range
-from a nodule to a lung, with an aspect ratio of 1/2 to 2, centred where the image shows something. Strengths are drawn
-from subtle to plain and measured in the image's own contrast, its standard deviation. A change too faint to count
-(root mean square in the region below 5 % of the contrast) is drawn anew.
+is an ellipse (for cut-paste a rectangle) of 2 % to 35 % of the image's area, drawn uniformly: what an autoencoder may
+learn to redraw is the large and smooth, and small regions alone would not tell. Its aspect ratio is 1/2 to 2, and its
+centre lies where the image shows something. Strengths are drawn from subtle to plain and measured in the image's own
+contrast, its standard deviation. A change too faint to count (root mean square in the region below 5 % of the contrast)
+is drawn anew.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ Image = npt.NDArray[np.float64]
 
 Mask = npt.NDArray[np.bool_]
 
-_AREAS = (0.01, 0.30)
+_AREAS = (0.02, 0.35)
 _ASPECTS = (0.5, 2.0)
 _LEAST_SIDE = 16
 _LEAST_CHANGE = 0.05
@@ -275,7 +276,7 @@ class _Ellipse:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> _Ellipse:
-        return cls(_log_uniform(rng, *_AREAS), _log_uniform(rng, *_ASPECTS), rng.uniform(0, math.pi))
+        return cls(rng.uniform(*_AREAS), _log_uniform(rng, *_ASPECTS), rng.uniform(0, math.pi))
 
     def centre(self, image: Image, rng: np.random.Generator) -> npt.NDArray[np.int64]:
         """Draw its place in an image."""
@@ -307,7 +308,7 @@ class _Ellipse:
 
 
 def _cut_paste(image: Image, _: Image, rng: np.random.Generator) -> tuple[Image, Mask]:
-    area, aspect = _log_uniform(rng, *_AREAS), _log_uniform(rng, *_ASPECTS)
+    area, aspect = rng.uniform(*_AREAS), _log_uniform(rng, *_ASPECTS)
     height, width = image.shape[1:]
     tall = round(height * math.sqrt(area * aspect))
     wide = round(height * width * area / tall)

@@ -115,8 +115,9 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         checkpoint: Folder for this job's checkpoints, beside the pool's.
 
     Returns:
-        Mean squared reconstruction errors; scores of held-out normals, of planted anomalies by kind, of test images;
-        the latent entropy on 20 or more held-out normals; how training went.
+        Mean squared reconstruction errors; scores of held-out normals, of planted anomalies by kind (with the normal
+        each was made from and its share of the image) and of test images; the latent entropy on 20 or more held-out
+        normals; how training went.
     """
     pool = _shared(checkpoint.parent / f"data-{arguments['data']}")
     seed = arguments["seed"]
@@ -134,8 +135,12 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         "error": _errors(detector, train, held),
         "held_out": _scores(detector, held),
         "planted": {
-            kind.value: {"scores": _scores(detector, copies), "from": (copies.index % len(held)).tolist()}
-            for kind, (copies, _) in planted.items()
+            kind.value: {
+                "scores": _scores(detector, copies),
+                "from": (copies.index % len(held)).tolist(),
+                "areas": [round(float(area), 3) for area in masks.mean((1, 2))],
+            }
+            for kind, (copies, masks) in planted.items()
         },
         "test": _scores(detector, pool.test),
         "entropy": None if entropy is None else entropy.to_json(),

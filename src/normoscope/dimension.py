@@ -4,8 +4,8 @@
                    --covariance---------------> participation_ratio   --+--> Estimate
 
 An interval draws images again, or patients whole (`estimates`). A drawn copy of an image would be its own nearest
-neighbour, so what neighbours say is drawn without replacement, a half at a time (`halved`); of moments, what each image contributes is
-drawn, a term of a mean or a jackknife pseudo-value (`resampled`).
+neighbour, so what neighbours say is drawn without replacement, a half at a time (`halved`); of moments, what each image
+contributes is drawn, a term of a mean or a jackknife pseudo-value (`resampled`).
 
 The neighbour estimators read the manifold, however it is bent; the participation ratio reads the linear space around
 it. All neighbour estimators read low where images are sparse for the dimension: of a Gaussian in 8 dimensions two_nn

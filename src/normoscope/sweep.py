@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from . import candidates, methods
 from .candidates import Pool, share
 from .errors import OptionError
@@ -27,11 +29,11 @@ __all__ = ["GRIDS", "PATIENCE", "Axis", "Sweep", "axis_of", "sweep"]
 
 GRIDS: Mapping[str, tuple[Any, ...]] = {
     "latent_dim": (1, 2, 4, 8, 16, 32, 64, 128),
-    "rate_weight": (1e-6, 3e-6, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3),
-    "gamma": (0.01, 0.1, 1.0, 10.0),
+    "rate_weight": (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6),
+    "gamma": (10.0, 1.0, 0.1, 0.01),
     "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3),
 }
-"""What is tried where a setting is to be chosen; in the order of growing or falling capacity."""
+"""What is tried where a setting is to be chosen, in the order of growing capacity."""
 
 PATIENCE = 20
 """Epochs without a lower loss on held-out normals after which a candidate stops, unless the user says."""
@@ -141,7 +143,6 @@ def sweep(
             {"data": name, "method": method, "recipe": methods.to_json(recipe), "seed": seed},
             (f"{methods.__name__}.{method}",),
         )
-        # the largest last: what is small tells first
         for value, (method, recipe) in axis.recipes.items()
         for seed in seeds
     }
@@ -153,8 +154,6 @@ def sweep(
 def pool_of(data: Partition) -> Pool:
     """Join *train* and *select*; *calibrate* stays apart, and of the test no label goes along."""
     train, select, test = (data.images[part] for part in ("train", "select", "test"))
-    import numpy as np
-
     normals = PixelStore(train.pixels, train.intensity, np.concatenate([train.index, select.index]))
     patients = [sample.patient for part in ("train", "select") for sample in data.samples[part]]
     numbers = {patient: number for number, patient in enumerate(dict.fromkeys(patients))}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..errors import OptionError
 from ..evaluation import evaluate
@@ -69,13 +71,14 @@ def sweep(args: Args) -> int:
     data = partition_of(args)
     for sentence in data.notes:
         note(sentence, args.quiet)
+    truth = _Truth.of(data) if args.labels else None
     fits = len(axis.values) * args.seeds
     note(f"{fits} fits, resumable: the same command goes on where it stopped", args.quiet)
     engine = Processes(args.processes)
     found = run_sweep(axis, data, out / "jobs", seeds=range(args.seeds), engine=engine, progress=progress_of(args))
     curves = evidence(found.found)
     choices = {selector: choose(curves, selector) for selector in Selector.usable(curves)}
-    oracle = _oracle(found, data) if args.labels else None
+    oracle = None if truth is None else {value: truth.auroc(runs) for value, runs in found.found.items()}
     default = Selector(args.selector)
     if default not in choices:
         raise OptionError("--selector", args.selector, "one of " + ", ".join(one.value for one in choices))
@@ -98,20 +101,29 @@ def sweep(args: Args) -> int:
     return 0
 
 
-def _oracle(found: Sweep, data: Partition) -> dict[Any, Interval]:
-    """AUROC of every candidate on the test images, by their labels; it chooses nothing."""
-    samples = data.samples["test"]
-    kept = [i for i, sample in enumerate(samples) if sample.label is not None]
-    labels = np.asarray([samples[i].label for i in kept], np.int64)
-    if not 0 < labels.sum() < len(labels):
-        raise OptionError("--labels", data.collection.spec, "data whose test part has labelled normals and abnormals")
-    patients = [samples[i].patient for i in kept]
-    groups = [str(patient) for patient in patients] if None not in patients else None
-    result = {}
-    for value, runs in found.found.items():
-        scores = np.asarray([run["test"] for run in runs], np.float64)[:, kept]
-        result[value] = evaluate(labels, scores if len(scores) > 1 else scores[0], groups=groups).auroc
-    return result
+@dataclass(frozen=True)
+class _Truth:
+    """What the test's labels say; read only where it was asked for, and after the choice."""
+
+    rows: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    groups: list[str] | None
+
+    @classmethod
+    def of(cls, data: Partition) -> _Truth:
+        samples = data.samples["test"]
+        rows = np.asarray([i for i, sample in enumerate(samples) if sample.label is not None], np.int64)
+        labels = np.asarray([samples[i].label for i in rows], np.int64)
+        if not 0 < labels.sum() < len(labels):
+            expected = "data whose test part has labelled normals and abnormals"
+            raise OptionError("--labels", data.collection.spec, expected)
+        patients = [samples[i].patient for i in rows]
+        return cls(rows, labels, None if None in patients else [str(patient) for patient in patients])
+
+    def auroc(self, runs: Sequence[Mapping[str, Any]]) -> Interval:
+        """AUROC of one candidate over its seeds."""
+        scores = np.asarray([run["test"] for run in runs], np.float64)[:, self.rows]
+        return evaluate(self.labels, scores if len(scores) > 1 else scores[0], groups=self.groups).auroc
 
 
 def _figures(found: Sweep, curves: Curves) -> dict[str, Any]:

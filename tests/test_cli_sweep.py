@@ -1,0 +1,148 @@
+"""`sweep`, `fit --SETTING auto` and `entropy` as they are typed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from normoscope.apps.cli import main
+from normoscope.persistence import load_model
+from toys import PHANTOM, Typed
+
+Answered = Callable[..., dict[str, Any]]
+Refused = Callable[..., str]
+
+
+def test_a_sweep_shows_what_normals_say_and_what_each_selector_takes(typed: Typed, tmp_path: Path) -> None:
+    words = ["sweep", "pca", *PHANTOM, "--over", "latent-dim=2,8,32", "--seeds", "2", "--out", tmp_path / "s"]
+    code, out, err = typed(*words, "--processes", "1")
+    assert code == 0
+    assert "6 fits, resumable" in err
+    lines = out.splitlines()
+    assert lines[0].split() == [
+        "latent_dim",
+        "held-out",
+        "error",
+        "bits",
+        "dimension",
+        "planted",
+        "AUROC",
+        "epochs",
+        "fit",
+    ]
+    assert [line.split()[0] for line in lines[2:5]] == ["2", "8", "32"]
+    assert any(line.startswith("planted (default)") for line in lines)
+    assert not any(line.startswith("entropy") for line in lines)  # pca has no latent that can be decoded
+    stored = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    assert stored["oracle"] is None
+    assert stored["choice"]["value"] in (2, 8, 32)
+    assert (tmp_path / "s" / "sweep.svg").read_text().startswith("<?xml")
+    assert not list((tmp_path / "s" / "jobs").glob("*.checkpoint"))
+
+
+def test_labels_add_an_oracle_and_change_nothing_else(answered: Answered, tmp_path: Path) -> None:
+    words = [
+        "sweep",
+        "pca",
+        *PHANTOM,
+        "--over",
+        "latent_dim=2,16",
+        "--seeds",
+        "1",
+        "--processes",
+        "1",
+        "--out",
+        tmp_path / "s",
+    ]
+    blind = answered(*words)
+    seen = answered(*words, "--labels")
+    assert set(seen["oracle"]) == {"2", "16"}
+    assert 0 < seen["oracle"]["2"]["value"] < 1
+    assert {key: value for key, value in seen.items() if key not in ("oracle", "provenance")} == {
+        key: value for key, value in blind.items() if key not in ("oracle", "provenance")
+    }
+
+
+def test_a_setting_left_to_the_normals_is_chosen_recorded_and_leaves_no_folder_behind(
+    answered: Answered, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("normoscope.apps.sweeps.GRIDS", {"latent_dim": (2, 8)})
+    monkeypatch.setattr("normoscope.sweep.GRIDS", {"latent_dim": (2, 8)})
+    found = answered("fit", "pca", *PHANTOM, "--latent-dim", "auto", "--out", tmp_path / "m")
+    model = load_model(tmp_path / "m")
+    chosen = model.provenance["chosen"]
+    assert found["recipe"]["latent_dim"] == chosen["choice"]["value"] in (2, 8)
+    assert set(chosen["candidates"]) == {"2", "8"}
+    assert any("chosen without labels: --latent-dim" in note for note in found["notes"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["fit", "ae", *PHANTOM, "--width", "auto"], "--width: expected one setting at a time, of latent_dim"),
+        (["fit", "ae", *PHANTOM, "--latent-dim", "auto", "--learning-rate", "auto"], "one setting at a time"),
+        (["fit", "ae", *PHANTOM, "--latent-dim", "auto", "--devices", "2"], "1 where a setting is auto"),
+        (["sweep", "ae", *PHANTOM, "--over", "latent_dim=4"], "two values or more"),
+        (["sweep", "ae", *PHANTOM, "--over", "depth=1,2"], "option of ae"),
+        (["sweep", "nosuch", *PHANTOM], "method"),
+        (["sweep", "ae", *PHANTOM, "--seeds", "0"], "--seeds"),
+        (["sweep", "ae", *PHANTOM, "--processes", "0"], "--processes"),
+    ],
+)
+def test_wrong_sweeps_are_refused_before_the_work(
+    words: list[str], sentence: str, refused: Refused, tmp_path: Path
+) -> None:
+    assert sentence in refused(*words, "--out", tmp_path / "o", "--quiet")
+    assert not list(tmp_path.iterdir())
+
+
+def test_labels_must_be_there_to_be_shown(refused: Refused, tmp_path: Path) -> None:
+    words = [
+        "sweep",
+        "pca",
+        *PHANTOM,
+        "-o",
+        "prevalence=0",
+        "--over",
+        "latent_dim=2,4",
+        "--labels",
+        "--out",
+        tmp_path / "s",
+    ]
+    assert "labelled normals and abnormals" in refused(*words, "--quiet")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fitted") / "model"
+    words = ["fit", "ae", *PHANTOM, "--epochs", "3", "--hidden", "16", "--latent-dim", "4", "--out", str(folder)]
+    assert main([*words, "--quiet"]) == 0
+    return folder
+
+
+def test_entropy_tells_what_the_latent_holds_of_unseen_normals(
+    answered: Answered, typed: Typed, autoencoder: Path
+) -> None:
+    found = answered("entropy", autoencoder, *PHANTOM)
+    assert found["images"] == 20  # the normals of the test part
+    assert found["dimensions"] == 4
+    assert found["gaussian_information"]["unit"] == "bits"
+    assert len(found["information_by_dimension"]) == 4
+    out = typed("entropy", autoencoder, *PHANTOM)[1]
+    assert "information above the noise, Gaussian" in out
+
+
+def test_entropy_of_a_method_without_a_decoder_is_refused(refused: Refused, tmp_path: Path) -> None:
+    assert main(["fit", "knn", *PHANTOM, "--out", str(tmp_path / "m"), "--quiet"]) == 0
+    assert "an autoencoder, whose latent vector can be decoded" in refused("entropy", tmp_path / "m", *PHANTOM)
+
+
+def test_entropy_needs_normals(refused: Refused, autoencoder: Path) -> None:
+    few = ["phantom", "-o", "train=60", "-o", "validation=40", "-o", "test=10", "-o", "size=28"]
+    assert "20 images needed, 5 given" in refused("entropy", autoencoder, *few)
