@@ -20,7 +20,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Int
-from sklearn.neighbors import NearestNeighbors
 
 from .errors import OptionError
 from .estimates import (
@@ -57,6 +56,8 @@ class Neighbours:
     @classmethod
     def of(cls, latents: Latents, k: int) -> Self:
         """Search for so many that k of them are in a random half, but for less than one image in a million."""
+        from sklearn.neighbors import NearestNeighbors
+
         count = min(len(latents) - 1, 4 * k + 40)
         rows = NearestNeighbors(n_neighbors=count).fit(latents).kneighbors(return_distance=False)
         # measured again: the search by matrix products leaves 1e-8 instead of 0

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from jaxtyping import Float
 from scipy.linalg import solve_triangular
 from scipy.special import digamma, gammaln
-from sklearn.covariance import ledoit_wolf_shrinkage
 
 from .dimension import Neighbours, inverse_local_dimension
 from .errors import OptionError
@@ -296,6 +295,8 @@ def _shrunk(latents: Latents, ridge: float) -> tuple[float, Terms]:
 
     The amount of shrinkage is held fixed in the influence.
     """
+    from sklearn.covariance import ledoit_wolf_shrinkage
+
     n, d = latents.shape
     centred, sample = latents - latents.mean(axis=0), scatter(latents) / (n - 1)
     shrinkage = float(ledoit_wolf_shrinkage(latents))
