@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..evaluation import Evaluation, paired
+from ..resampling import units
 from ..runner import Result
 from ..statistics import holm
 from ._tables import measured, over_runs, with_interval
@@ -30,6 +31,23 @@ class Row:
     """
 
     results: Sequence[Result]
+
+    def half(self, second: bool) -> Row:
+        """Return the row on one half of the test images, patients whole, both halves with either class's share.
+
+        What is chosen on the first half can be tested on the second.
+        """
+        value = self.results[0].value
+        labels = np.asarray(value["labels"])
+        unit = units(labels == 1, value["groups"] or None)
+        place = np.random.default_rng(0).permutation(len(unit[1]))
+        # by turns within a class, in one seeded order
+        turn = np.empty(len(place), np.int64)
+        for abnormal in (False, True):
+            members = [one for one in place if unit[1][one] == abnormal]
+            turn[members] = np.arange(len(members)) % 2
+        kept = np.flatnonzero(turn[unit[0]] == second)
+        return Row([_on(result, kept) for result in self.results])
 
     @cached_property
     def evaluation(self) -> Evaluation:
@@ -70,6 +88,14 @@ class Row:
             "fit_seconds": [value["fit_seconds"] for value in values],
             "losses": [value["losses"] for value in values],
         }
+
+
+def _on(result: Result, kept: npt.NDArray[np.intp]) -> Result:
+    """Leave all but these test images out of a result."""
+    value = result.value
+    groups = [value["groups"][i] for i in kept] if value["groups"] else []
+    own = {**value["own"], "test": [value["own"]["test"][i] for i in kept]}
+    return replace(result, value={**value, "labels": [value["labels"][i] for i in kept], "groups": groups, "own": own})
 
 
 def differences(pairs: Mapping[str, tuple[Row, Row]]) -> dict[str, dict[str, Any]]:
