@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from .calibration import needed_for
 from .errors import TooFewImagesError, UnreadableImageError
 from .images import content_hash
 from .splits import PARTS, duplicate_notes, split
 from .types import Collection, Sample
 
 __all__ = ["Inspection", "inspect"]
+
+_RATE = 0.05
+"""The false-alarm rate that is wished for unless the user says."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,12 @@ def _parts(collection: Collection) -> dict[str, int] | None:
     return {part: len(cut[part]) for part in PARTS}
 
 
+def _calibrating(collection: Collection) -> int:
+    """Count the patients, or images where none are known, of the *calibrate* part."""
+    samples = [collection.samples[i] for i in split(collection).calibrate]
+    return len({sample.patient for sample in samples}) if collection.grouped else len(samples)
+
+
 def _advice(
     collection: Collection, parts: Mapping[str, int] | None, shapes: Mapping[str, int], constant: int
 ) -> Sequence[str]:
@@ -131,6 +141,13 @@ def _advice(
         notes.append("the normal class is not named: fit, evaluate, compare, calibrate and report need --normal-class")
     elif parts is None:
         notes.append("no normal image outside the official validation and test parts: nothing can be fitted on this")
+    elif (given := _calibrating(collection)) < needed_for(_RATE):
+        kind = "patients" if collection.grouped else "images"
+        notes.append(
+            f"{given} normal {kind} would calibrate, {needed_for(_RATE)} are needed for {100 * _RATE:.0f} % false "
+            "alarms: models of this data will have no rule and no p-values; give more normals, or more of them to "
+            "calibrate by --parts"
+        )
     depths = {shape.rsplit(" ", 1)[1] for shape in shapes}
     if len(depths) > 1:
         notes.append(f"pixels of several depths ({', '.join(sorted(depths))}): a model takes one; convert the others")

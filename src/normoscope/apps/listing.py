@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import re
+from textwrap import wrap
 
 from ..registry import docstring, functions, members
 from .output import emit, table
 
 __all__ = ["list_members", "reference"]
+
+_WIDTH = 100
 
 
 def reference(text: str) -> str:
@@ -25,8 +28,9 @@ def list_members(args: argparse.Namespace) -> int:
     else:
         texts = {name: docstring(args.what, name) for name in members(args.what)}
         rows = [{"name": n, "what": t.partition("\n")[0], "reference": reference(t)} for n, t in texts.items()]
-    lines = [
-        [name, text] for r in rows for name, text in ((r["name"], r["what"]), ("", r.get("reference", ""))) if text
-    ]
+    lines: list[list[str]] = []
+    for member in rows:
+        lines.append([member["name"], member["what"]])
+        lines += [["", text] for text in wrap(member.get("reference", ""), _WIDTH)]
     emit("list", {args.what: rows}, table(lines, [args.what, "what it is"]), args.json)
     return 0

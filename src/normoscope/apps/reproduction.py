@@ -60,6 +60,7 @@ def reproduce(args: argparse.Namespace) -> int:
     for figure in outcome.figures:
         write_atomically(out / f"{figure.name}.svg", figure.svg)
     emit("reproduce", content, markdown(content), args.json)
+    note(f"tables, claims and figures stand in {out / name}.json, .md, .tex and .svg files beside them", args.quiet)
     return 0
 
 

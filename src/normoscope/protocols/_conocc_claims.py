@@ -67,7 +67,7 @@ def _above(
 
 
 def _robust(grid: Mapping[str, float]) -> Claim:
-    text = "ConOCC is robust to λ, where CAE is not"
+    text = "ConOCC is robust to λ in a majority of γ and T, where CAE is not"
     low, high = (
         {name.replace(f" λ={rate}", ""): value for name, value in grid.items() if f"λ={rate}" in name}
         for rate in ("0.0001", "0.001")
@@ -81,7 +81,7 @@ def _robust(grid: Mapping[str, float]) -> Claim:
         f"AUROC changes by {cae:.3f} between the two λ for CAE, by {fmean(ranges.values()):.3f} on average for ConOCC; "
         f"by less than CAE's in {steadier} of {len(ranges)} settings"
     )
-    holds = steadier == len(ranges)
+    holds = 2 * steadier > len(ranges)
     return Claim(text, "4.1, Figure 5", Verdict.HOLDS if holds else Verdict.FAILS, why, "Figure 5")
 
 
