@@ -42,7 +42,8 @@ def sweep_plot(field: str, curves: Curves, choice: Choice, oracle: Mapping[Any, 
         for axes, (curve, title) in zip(panels, shown, strict=True):
             panel(axes, curve, title, NORMAL)
             axes.axvline(chosen, color=FAINT, linewidth=1.2, linestyle="--")
-            axes.set_ylabel(title)
+            # the same values under one another, where a curve ends early, too
+            axes.set(ylabel=title, xlim=(-0.3, len(at) - 0.7), xticks=at, xticklabels=[])
         last = panels[-1]
         if oracle is not None:
             values = [oracle[value] for value in curves.values]
@@ -53,7 +54,7 @@ def sweep_plot(field: str, curves: Curves, choice: Choice, oracle: Mapping[Any, 
             )  # fmt: skip
         last.axhline(0.5, color=INK, linewidth=0.8)
         last.legend()
-        last.set(xticks=at, xlabel=field.replace("_", " "))
+        last.set_xlabel(field.replace("_", " "))
         last.set_xticklabels([f"{value:g}" if isinstance(value, float) else str(value) for value in curves.values])
         text = f"chosen by {choice.selector.value}: {choice.value}"
         panels[0].annotate(text, (chosen, 1), (4, -4), xycoords=("data", "axes fraction"),
