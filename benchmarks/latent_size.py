@@ -116,6 +116,11 @@ def studied(data: Partition, found: Mapping[Any, Sequence[Mapping[str, Any]]]) -
     sizes = list(curves.values)
     choices = {selector.value: choose(curves, selector) for selector in Selector.usable(curves)}
     rules: dict[str, Sequence[int]] = {name: [sizes.index(choice.value)] for name, choice in choices.items()}
+    positions = sorted(positions[0] for positions in rules.values())
+    rules["median of these"] = [positions[(len(positions) - 1) // 2]]
+    rules["the smallest of these"] = [positions[0]]
+    rules["planted, highest"] = [int(np.argmax(curves.detection[0]))]
+    rules["lowest error"] = [int(np.argmin(curves.error[0]))] if curves.error is not None else []
     rules |= {f"always {FIXED}": [sizes.index(FIXED)], "a random size": range(len(sizes)), "the worst size": []}
     shown = {
         "error": curves.error,
@@ -133,6 +138,7 @@ def studied(data: Partition, found: Mapping[Any, Sequence[Mapping[str, Any]]]) -
         "spread": {name: curve[1:].std(axis=0).tolist() for name, curve in shown.items() if curve is not None},
         "epochs": [[run["epochs"] for run in runs] for runs in found.values()],
         "fit_seconds": [[run["fit_seconds"] for run in runs] for runs in found.values()],
+        "rules": {name: list(positions) for name, positions in rules.items()},
         "choices": {name: choice.to_json() for name, choice in choices.items()},
         "regret": regrets(labels, unit, scores, rules),
     }
@@ -217,7 +223,7 @@ def told(name: str, found: Mapping[str, Any]) -> None:
         ]
         print(f"  {size:4d}  {np.mean(found['auroc'][i]):8.3f}" + "{:9.3f}{:8.4f}{:8.1f}{:11.1f}".format(*figures))
     for rule, lost in found["regret"].items():
-        choice = found["choices"].get(rule, {}).get("value", "")
+        choice = found["sizes"][found["rules"][rule][0]] if len(found["rules"][rule]) == 1 else ""
         print(f"  regret {rule:16s} {choice!s:4s} {lost['mean']:+.3f} [{lost['low']:+.3f}, {lost['high']:+.3f}]")
 
 

@@ -99,8 +99,8 @@ def _regret_table(sets: dict[str, Any]) -> str:
     for rule in rules:
         cells = []
         for found in sets.values():
-            lost, choice = found["regret"].get(rule), found["choices"].get(rule)
-            size = "" if choice is None else f"d = {choice['value']}: "
+            lost, at = found["regret"].get(rule), found["rules"].get(rule, [])
+            size = f"d = {found['sizes'][at[0]]}: " if len(at) == 1 else ""
             cells.append(
                 "–" if lost is None else f"{size}{lost['mean']:+.3f} [{lost['low']:+.3f}, {lost['high']:+.3f}]"
             )
