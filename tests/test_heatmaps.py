@@ -97,13 +97,29 @@ def test_every_image_gets_its_raw_map_and_heatmap(pca: Model, data: Partition, t
         np.testing.assert_array_equal(shown, overlay(images.images.batch([i])[0].numpy(), expected, scale))
 
 
+def test_marked_regions_are_written_counted_and_in_the_lesions(pca: Model, data: Partition, tmp_path: Path) -> None:
+    images = pca.prepare(data.samples["test"])
+    write_maps(pca, images, tmp_path)
+    assert pca.normal_maps is not None
+    hits = 0
+    for row, sample, expected in zip(
+        csv.DictReader((tmp_path / "maps.csv").open()), images.samples, pca.maps(images.images), strict=True
+    ):
+        mask = np.asarray(Image.open(tmp_path / row["pred_mask"])) > 0
+        np.testing.assert_array_equal(mask, pca.marked(expected))
+        assert mask.any() == (int(row["regions"]) > 0) == (float(row["region_pvalue"]) <= pca.calibration.alpha)
+        assert sample.read_mask is not None
+        hits += bool((mask & pca.preprocessor.mask(sample.read_mask())).any())
+    assert hits >= 3
+
+
 def test_no_name_can_leave_the_folder(pca: Model, data: Partition, tmp_path: Path) -> None:
     names = ["../../evil", "/etc/passwd", "C:\\scan.png", "a/b.png", "a_b.png", "A_B", "..", "\x00\n", "ü" * 300]
     target = tmp_path / "here" / "maps"
     write_maps(pca, prepared(pca, data, names), target)
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
-    assert all(path.parent == Path("here/maps") for path in written)
-    assert len(written) == 2 * len(names) + 1
+    assert {path.parent for path in written} == {Path("here/maps"), Path("here/maps/masks")}
+    assert len(written) == 3 * len(names) + 1
 
 
 def test_file_names_are_plain_distinct_and_not_too_long() -> None:

@@ -136,7 +136,9 @@ def _pixels(model: Model, prepared: Prepared, progress: bool) -> dict[str, Any]:
         return {}
     size = model.preprocessor.size
     masks = [model.preprocessor.mask(read()) if read else np.zeros((size, size), bool) for read in readers]
-    return {"masks": np.stack(masks), "maps": np.stack(list(model.maps(prepared.images, progress=progress)))}
+    maps = np.stack(list(model.maps(prepared.images, progress=progress)))
+    found = {"masks": np.stack(masks), "maps": maps}
+    return found if model.normal_maps is None else found | {"pred_masks": np.stack([model.marked(one) for one in maps])}
 
 
 def _trivial_rows(

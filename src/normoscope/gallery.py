@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,9 @@ SHOWN = 6
 
 SIDE = 256
 """Larger images are shrunk to this side, so that the page stays small."""
+
+MARK = (255, 255, 255)
+"""Colour of the regions that stand at the wished false-alarm rate."""
 
 OUTLINE = (0, 229, 255)
 """Colour of an expert's outline: found neither in grey images nor in the heatmap's palette."""
@@ -115,26 +119,36 @@ def _panels(found: Assessment, rows: npt.NDArray[np.int64]) -> list[tuple[Panel,
         maps = model.batch_map(batch).float().cpu().numpy()
         heat = [overlay(image, pixel_scores, scale) for image, pixel_scores in zip(images, maps, strict=True)]
         masks = [model.preprocessor.mask(s.read_mask()) if s.read_mask else None for s in samples]
-        columns.append([_heatmap(picture, mask) for picture, mask in zip(heat, masks, strict=True)])
+        marked = [model.marked(pixel_scores) for pixel_scores in maps]
+        columns.append([_heatmap(*one) for one in zip(heat, marked, masks, strict=True)])
     return list(zip(*columns, strict=True))
 
 
-def _heatmap(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_] | None) -> Panel:
-    return _panel("heatmap", picture if mask is None or not mask.any() else outlined(picture, mask))
+def _heatmap(
+    picture: UInt8[np.ndarray, "h w 3"], marked: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_] | None
+) -> Panel:
+    """Outline what the model marks, and around it what an expert did."""
+    lines = [(inside, color) for inside, color in ((marked, MARK), (mask, OUTLINE)) if inside is not None]
+    return _panel("heatmap", outlined(picture, [line for line in lines if line[0].any()]))
 
 
 def _panel(name: str, picture: UInt8[np.ndarray, "h w 3"]) -> Panel:
     return Panel(name, _uri(picture), max(picture.shape) <= SIDE // 2)
 
 
-def outlined(picture: UInt8[np.ndarray, "h w 3"], mask: npt.NDArray[np.bool_]) -> UInt8[np.ndarray, "H W 3"]:
-    """Enlarge by whole pixels and draw the mask's border around, not over, its pixels."""
+def outlined(
+    picture: UInt8[np.ndarray, "h w 3"], masks: Sequence[tuple[npt.NDArray[np.bool_], tuple[int, int, int]]]
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Enlarge by whole pixels and draw each mask's border in its colour, around, not over, its pixels."""
     from scipy.ndimage import binary_dilation
 
-    times = max(1, SIDE // mask.shape[0])
-    large, inside = (np.repeat(np.repeat(array, times, 0), times, 1) for array in (picture, mask))
-    width = max(2, 2 * mask.shape[0] // SIDE)
-    large[binary_dilation(inside, iterations=width) & ~inside] = OUTLINE
+    if not masks:
+        return picture
+    times, width = max(1, SIDE // len(picture)), max(2, 2 * len(picture) // SIDE)
+    large = np.repeat(np.repeat(picture, times, 0), times, 1)
+    for mask, color in masks:
+        inside = np.repeat(np.repeat(mask, times, 0), times, 1)
+        large[binary_dilation(inside, iterations=width) & ~inside] = color
     return np.asarray(large)
 
 

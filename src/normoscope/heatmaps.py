@@ -77,10 +77,12 @@ def overlay(
 
 
 def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = False) -> None:
-    """Write each image's raw map (`NAME.npy`, float32) and heatmap (`NAME.png`), then `maps.csv`.
+    """Write each image's raw map (`NAME.npy`, float32), heatmap (`NAME.png`) and marked regions, then `maps.csv`.
 
-    Both have the size that the model sees. Every file appears whole; `maps.csv` comes last and lists all of them, so
-    where it stands, nothing is missing. A model without calibration normals has no scale, and writes no heatmaps.
+    All have the size that the model sees. `masks/NAME.png` is white in the regions that stand at the wished false-alarm
+    rate, and `maps.csv` counts them and gives the smallest p-value of any region. Every file appears whole; `maps.csv`
+    comes last and lists all of them, so where it stands, nothing is missing. A model without calibration normals has
+    neither scale nor regions, and writes no pictures.
 
     Args:
         model: A model that localises.
@@ -101,12 +103,21 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
     maps = model.maps(prepared.images, progress=progress)
     for i, (name, file, pixel_scores) in enumerate(zip(names, file_names(names), maps, strict=True)):
         _write_whole(folder / f"{file}.npy", _npy(pixel_scores))
+        row = [name, f"{file}.npy"]
+        picture = mask = count = pvalue = ""
         if scale:
-            _write_whole(
-                folder / f"{file}.png", _png(overlay(prepared.images.batch([i])[0].numpy(), pixel_scores, scale))
-            )
-        rows.append([name, f"{file}.npy", f"{file}.png" if scale else ""])
-    write_atomically(folder / "maps.csv", _csv(["image_path", "anomaly_map", "heatmap"], rows))
+            picture = f"{file}.png"
+            image = prepared.images.batch([i])[0].numpy()
+            _write_whole(folder / picture, _png(overlay(image, pixel_scores, scale)))
+        if model.normal_maps is not None:
+            mask, found = f"masks/{file}.png", model.normal_maps.regions(pixel_scores)
+            (folder / "masks").mkdir(exist_ok=True)
+            _write_whole(folder / mask, _png(255 * model.marked(pixel_scores).astype(np.uint8)))
+            count = str(sum(region.pvalue <= model.calibration.alpha for region in found))
+            pvalue = f"{found[0].pvalue:.6g}" if found else "1"
+        rows.append([*row, picture, mask, count, pvalue])
+    head = ["image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue"]
+    write_atomically(folder / "maps.csv", _csv(head, rows))
 
 
 def file_names(names: Iterable[str]) -> list[str]:
@@ -156,7 +167,7 @@ def _npy(pixel_scores: Float[np.ndarray, "h w"]) -> bytes:
     return file.getvalue()
 
 
-def _png(pixels: UInt8[np.ndarray, "h w 3"]) -> bytes:
+def _png(pixels: UInt8[np.ndarray, "h w *3"]) -> bytes:
     from PIL import Image
 
     file = io.BytesIO()

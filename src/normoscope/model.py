@@ -26,9 +26,10 @@ from ._version import __version__
 from .calibration import Calibration
 from .errors import ImageShapeError, LayoutError, OptionError, TooFewImagesError
 from .fingerprints import processor
-from .images import PixelStore, batches
+from .images import PixelStore, allocate, batches
 from .methods.trivial import Statistic, Trivial
 from .progress import History
+from .regions import NormalMaps
 from .rescoring import VarianceHead, check_scoring, fit_head, residual_map
 from .scoring import Residual, Scoring
 from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
@@ -67,6 +68,7 @@ class Model:
         provenance: Versions, commit, data, seed, command, timing, notes.
         run: Device and precision for scoring.
         head: Learnt where the scoring is by variance.
+        normal_maps: What the maps of *calibrate* normals look like; None without maps or with too few normals.
     """
 
     method: str
@@ -81,6 +83,7 @@ class Model:
     provenance: Mapping[str, Any]
     run: Run = field(default_factory=Run)
     head: VarianceHead | None = None
+    normal_maps: NormalMaps | None = None
 
     def batch_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Score one prepared batch, higher is more anomalous."""
@@ -218,6 +221,7 @@ class Model:
         check_scoring(model.method, model.detector, model.scoring)
         if model.scoring is not None and model.scoring.residual is Residual.VARIANCE and model.head is None:
             raise OptionError("--residual", "variance", "a model fitted with it, for it is learnt on select normals")
+        drawn = _drawn(model, images)
         fitted = Calibration.fit(
             model.scores(images),
             patients,
@@ -225,18 +229,26 @@ class Model:
             kind=kind,
             k=k,
             strict=strict,
-            map_scale=_map_scale(model, images),
+            # one calibration normal in twenty exceeds it anywhere: the heatmaps' absolute full scale
+            map_scale=float(np.quantile(drawn.max((1, 2)), 0.95)) if len(drawn) else None,
             data=data,
         )
-        return replace(model, calibration=fitted)
+        return replace(model, calibration=fitted, normal_maps=NormalMaps.fit(drawn, patients))
+
+    def marked(self, pixel_scores: Float[np.ndarray, "h w"]) -> npt.NDArray[np.bool_]:
+        """Return the pixels of a map's regions that the wished false-alarm rate lets stand; none without normals."""
+        if self.normal_maps is None:
+            return np.zeros(pixel_scores.shape, bool)
+        return self.normal_maps.marked(pixel_scores, self.calibration.alpha)
 
 
-def _map_scale(model: Model, normals: Images) -> float | None:
-    """Pixel score that one calibration normal in twenty exceeds anywhere: the heatmaps' absolute full scale."""
-    if not model.localizes or not len(normals):
-        return None
-    peaks = [float(pixel_scores.max()) for pixel_scores in model.maps(normals)]
-    return float(np.quantile(peaks, 0.95))
+def _drawn(model: Model, normals: Images) -> npt.NDArray[np.float32]:
+    """Draw the maps of normals, (n, h, w); empty for a model without maps."""
+    maps = allocate((len(normals) if model.localizes else 0, *normals.shape[2:]), np.float32)
+    if model.localizes:
+        for row, pixel_scores in enumerate(model.maps(normals)):
+            maps[row] = pixel_scores
+    return maps
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from .calibration import Calibration
 from .errors import DamagedModelError, ModelNotFoundError, NewerFormatError, NormoscopeError, OptionError
 from .methods.trivial import Statistic, Trivial
 from .model import RECALIBRATE, Model
+from .regions import NormalMaps
 from .rescoring import VarianceHead
 from .scoring import Scoring
 from .splits import PARTS
@@ -129,6 +130,7 @@ def _calibration_text(model: Model, weights: str) -> str:
             "normoscope": __version__,
             "scoring": None if model.scoring is None else model.scoring.to_json(),
             "calibration": model.calibration.to_json(),
+            "normal_maps": None if model.normal_maps is None else model.normal_maps.to_json(),
             "normals": model.parts.get(RECALIBRATE),
             "weights": weights,
         }
@@ -202,6 +204,8 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
         provenance=content["provenance"],
         run=run,
         head=_head(content["preprocessor"]["channels"], _under(HEAD, tensors), run),
+        # models of earlier versions have none
+        normal_maps=NormalMaps.from_json(kept) if (kept := calibration.get("normal_maps")) else None,
     )
 
 
