@@ -2,9 +2,9 @@
 
     python benchmarks/sweep_saving.py --out results/sweep_saving.json
 
-`normoscope sweep ae phantom` over eight latent sizes, one seed, against `normoscope fit ae phantom --latent-dim D` eight
-times: the same images, recipe and machine, each with the threads it takes by itself. The sweep also plants anomalies,
-measures entropies and chooses; the single fits calibrate and write models.
+`normoscope sweep ae phantom` over eight latent sizes, one seed, against `normoscope fit ae phantom --latent-dim D`
+eight times: the same images, recipe and machine, each with the threads it takes by itself. The sweep also plants
+anomalies, measures entropies and chooses; the single fits calibrate and write models.
 """
 
 from __future__ import annotations
