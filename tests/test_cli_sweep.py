@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from normoscope.apps.cli import main
+from normoscope.apps.cli import SELECTORS, main
 from normoscope.persistence import load_model
+from normoscope.selection import DEFAULT, Selector
 from toys import PHANTOM, Typed
 
 Answered = Callable[..., dict[str, Any]]
@@ -41,7 +42,12 @@ def test_a_sweep_shows_what_normals_say_and_what_each_selector_takes(typed: Type
     assert stored["oracle"] is None
     assert stored["choice"]["value"] in (2, 8, 32)
     assert (tmp_path / "s" / "sweep.svg").read_text().startswith("<?xml")
-    assert not list((tmp_path / "s" / "jobs").glob("*.checkpoint"))
+    assert {file.suffix for file in (tmp_path / "s" / "jobs").iterdir()} == {".json"}
+
+
+def test_the_selectors_that_can_be_typed_are_those_that_are() -> None:
+    assert tuple(selector.value for selector in Selector) == SELECTORS
+    assert SELECTORS[0] == DEFAULT.value
 
 
 def test_labels_add_an_oracle_and_change_nothing_else(answered: Answered, tmp_path: Path) -> None:

@@ -105,6 +105,8 @@ def test_a_sweep_tells_what_normals_say_of_every_candidate_and_repeats_nothing(
                 assert len(copies["scores"]) == len(copies["from"]) >= 190
             # the score of an ae is its error on the scale [-1, 1]: four times that on [0, 1]
             assert np.mean(run["held_out"]) == pytest.approx(4 * run["error"]["held_out"], rel=2e-2)
+    # of the images nothing stays behind
+    assert {file.suffix for file in tmp_path.iterdir()} == {".json"}
     again = sweep(axis, small_phantom, tmp_path, seeds=(0, 1), engine=idle)
     assert again.found == found.found
 

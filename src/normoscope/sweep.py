@@ -10,6 +10,7 @@ seed, not from a neighbour's weights: those would carry the neighbour's size int
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,8 +148,14 @@ def sweep(
         for seed in seeds
     }
     results: Sequence[Result] = run_jobs(list(jobs.values()), folder, engine=engine, progress=progress)
+    _forget(name, folder)
     values = dict(zip(jobs, (result.value for result in results), strict=True))
     return Sweep(axis, tuple(seeds), {value: [values[value, seed] for seed in seeds] for value in axis.values})
+
+
+def _forget(name: str, folder: Path) -> None:
+    """Remove the shared images once all is done: they may be patients', and a later call writes them again."""
+    shutil.rmtree(folder / f"data-{name}", ignore_errors=True)
 
 
 def pool_of(data: Partition) -> Pool:
