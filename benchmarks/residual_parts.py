@@ -2,8 +2,8 @@
 
     NORMOSCOPE_DATA=... python benchmarks/residual_parts.py --out results/residual_parts.json
 
-PneumoniaMNIST's official validation images, a declared development oracle: no test label is read. `ae`, one seed, stopped
-early on held-out normals. The coarse part is what is left of the residual after averaging over 4 x 4 pixels.
+PneumoniaMNIST's official validation images, a declared development oracle: no test label is read. `ae`, one seed,
+stopped early on held-out normals. The coarse part is what is left of the residual after averaging over 4 x 4 pixels.
 """
 
 from __future__ import annotations
