@@ -24,7 +24,7 @@ from machine import facts
 from normoscope import methods
 from normoscope.apps import allocator
 from normoscope.evaluation import evaluate, paired
-from normoscope.model import Partition, partition
+from normoscope.partitions import Partition, partition
 from normoscope.runner import Processes
 from normoscope.statistics import holm
 from normoscope.sweep import PATIENCE, Axis, sweep

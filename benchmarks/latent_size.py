@@ -28,7 +28,7 @@ from normoscope import sources
 from normoscope.apps import allocator
 from normoscope.figures import ABNORMAL, FAINT, NORMAL, standalone
 from normoscope.metrics import auroc
-from normoscope.model import Partition, partition
+from normoscope.partitions import Partition, partition
 from normoscope.runner import Processes
 from normoscope.selection import DEFAULT, Selector, choose, evidence
 from normoscope.sweep import axis_of, sweep

@@ -24,7 +24,7 @@ from normoscope import methods
 from normoscope.candidates import cut
 from normoscope.images import batches
 from normoscope.metrics import auroc
-from normoscope.model import partition
+from normoscope.partitions import partition
 from normoscope.sweep import PATIENCE, pool_of
 from normoscope.types import Run
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from normoscope.apps.cli import main
 from normoscope.images import PixelStore, as_images
-from normoscope.model import Partition, partition
+from normoscope.partitions import Partition, partition
 from normoscope.sources import load
 from toys import Result, Typed, draw_blobs
 

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 import normoscope as ns
 from normoscope.comparison import Comparison, Recipe, Row, assess, compare
 from normoscope.errors import LeakageError, TooFewImagesError
-from normoscope.model import Partition
+from normoscope.partitions import Partition
 from normoscope.statistics import holm
 from normoscope.types import Collection, Run
 

@@ -20,9 +20,9 @@ from torch import Tensor
 from normoscope.errors import OptionError
 from normoscope.images import PixelStore
 from normoscope.methods.entropy_ae import EntropyAE, Penalty, Score
-from normoscope.model import Partition
 from normoscope.nn import rate
 from normoscope.nn.rate import FactorisedPrior, RateAutoencoder, SquaredNorm
+from normoscope.partitions import Partition
 from normoscope.scoring import Term
 from normoscope.types import Run
 

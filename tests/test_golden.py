@@ -20,7 +20,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from normoscope import methods
-from normoscope.model import Partition, partition
+from normoscope.partitions import Partition, partition
 from normoscope.sources import load
 from normoscope.types import Run
 

@@ -13,7 +13,8 @@ from PIL import Image
 from normoscope import methods, sources
 from normoscope.errors import OptionError
 from normoscope.heatmaps import FLOOR, colour, file_names, greyscale, overlay, write_maps
-from normoscope.model import Model, Partition, fit, partition
+from normoscope.model import Model, fit
+from normoscope.partitions import Partition, partition
 from normoscope.transforms import Prepared
 
 GREY = np.full((1, 4, 4), 0.4, np.float32)

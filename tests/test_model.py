@@ -20,7 +20,7 @@ from normoscope.errors import (
 )
 from normoscope.images import as_images
 from normoscope.methods.pca import PCA
-from normoscope.model import Partition
+from normoscope.partitions import Partition
 from normoscope.scoring import Residual, Scoring
 from normoscope.types import Collection, Sample, Split
 from toys import draw_blobs

@@ -17,7 +17,8 @@ from torch import Tensor
 import normoscope as ns
 from normoscope.errors import ModelError, ModelNotFoundError, NewerFormatError, OptionError
 from normoscope.images import as_images
-from normoscope.model import Model, Partition
+from normoscope.model import Model
+from normoscope.partitions import Partition
 from normoscope.persistence import FORMAT, load_model, replace_calibration, save_model, write_atomically
 from normoscope.scoring import Pooling, Residual, Scoring
 from normoscope.types import Run, State

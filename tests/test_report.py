@@ -20,7 +20,8 @@ from PIL import Image
 from normoscope import methods, metrics, sources
 from normoscope.comparison import Assessment, assess
 from normoscope.evaluation import evaluate
-from normoscope.model import fit, partition
+from normoscope.model import fit
+from normoscope.partitions import partition
 from normoscope.report import render, write_report
 from normoscope.statistics import Interval
 from normoscope.summary import Verdict, false_alarms, summarise

@@ -15,7 +15,8 @@ from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.methods.cae import CAE
 from normoscope.methods.pca import PCA
 from normoscope.methods.vae import VAE
-from normoscope.model import Partition, fit, partition, rescore
+from normoscope.model import fit, rescore
+from normoscope.partitions import Partition, partition
 from normoscope.persistence import load_model, save_model
 from normoscope.rescoring import fit_head
 from normoscope.scoring import Residual, Scoring, Term

@@ -12,7 +12,7 @@ from normoscope.candidates import Pool, cut, share
 from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
 from normoscope.methods.ae import AE
-from normoscope.model import Partition
+from normoscope.partitions import Partition
 from normoscope.runner import Done, Job, checkpoint_of, perform
 from normoscope.sweep import GRIDS, PATIENCE, axis_of, pool_of, sweep
 from toys import draw_blobs

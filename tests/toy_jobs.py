@@ -15,7 +15,7 @@ import torch
 from normoscope import methods
 from normoscope.errors import LayoutError
 from normoscope.images import batches
-from normoscope.model import partition
+from normoscope.partitions import partition
 from normoscope.persistence import write_atomically
 from normoscope.runner import Job, Processes, run_jobs
 from normoscope.sources import load

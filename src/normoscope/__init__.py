@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from .errors import NormoscopeError
     from .images import as_images
     from .methods import build
-    from .model import Model, fit, partition
+    from .model import Model, fit
+    from .partitions import partition
     from .persistence import load_model, save_model
     from .report import write_report
     from .scoring import Scoring
@@ -62,7 +63,7 @@ _HOME = {
     "fit": "model",
     "load": "sources",
     "load_model": "persistence",
-    "partition": "model",
+    "partition": "partitions",
     "save_model": "persistence",
     "write_report": "report",
 }

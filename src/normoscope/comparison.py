@@ -19,7 +19,8 @@ from .errors import TooFewImagesError
 from .evaluation import Evaluation, PairedDifference, evaluate, paired
 from .images import batches
 from .methods.trivial import Direction, Statistic, Trivial
-from .model import Model, Partition, fit, rescore
+from .model import Model, fit, rescore
+from .partitions import Partition
 from .scoring import Scoring
 from .statistics import Interval, holm
 from .transforms import Prepared

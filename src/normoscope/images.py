@@ -22,6 +22,7 @@ from .errors import ImageShapeError
 from .types import Images, Pixels
 
 __all__ = [
+    "BATCH",
     "IN_MEMORY_BYTES",
     "PixelStore",
     "allocate",
@@ -31,6 +32,9 @@ __all__ = [
     "content_hash",
     "unit_range",
 ]
+
+BATCH = 256
+"""Images scored at a time: fixed, so that a score does not depend on how many are scored with it."""
 
 IN_MEMORY_BYTES = 128 * 1024 * 1024
 """Larger pixel stores live in an unnamed temporary file instead of memory."""

@@ -28,9 +28,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .calibration import Above, Calibration
 from .errors import ImageShapeError, OptionError
-from .images import PixelStore, as_images, batches
+from .images import BATCH, PixelStore, as_images, batches
 from .methods import build
-from .model import BATCH
 from .types import Method, Run
 
 __all__ = ["OneClassDetector", "PyODDetector"]

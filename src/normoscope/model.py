@@ -5,15 +5,9 @@ Collection --split--> parts --Preprocessor--> Images --Method.fit--> Detector --
 
 from __future__ import annotations
 
-import hashlib
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,27 +16,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ._version import __version__
 from .calibration import Calibration
-from .errors import ImageShapeError, LayoutError, OptionError, TooFewImagesError
-from .fingerprints import processor
-from .images import PixelStore, allocate, batches
+from .errors import ImageShapeError, LayoutError, OptionError
+from .images import BATCH, allocate, batches
 from .methods.trivial import Statistic, Trivial
+from .partitions import USED, Partition
 from .progress import History
+from .provenance import record
 from .regions import NormalMaps
 from .rescoring import VarianceHead, check_scoring, fit_head, residual_map
 from .scoring import Residual, Scoring
-from .splits import PARTS, Parts, check_leakage, duplicate_notes, split
-from .transforms import Prepared, Preprocessing, Preprocessor
+from .splits import check_leakage
+from .transforms import Prepared, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Reconstructs, Run, Sample
 
-__all__ = ["RECALIBRATE", "Model", "Partition", "fit", "partition", "provenance", "record"]
+__all__ = ["RECALIBRATE", "Model", "fit", "rescore"]
 
-BATCH = 256
-"""Images scored at a time: fixed, so that a score does not depend on how many are scored with it."""
-
-USED = PARTS[:3]
-"""The parts no test image may stand in."""
+_LOOKED_AT = 201
 
 _ALIKE = 1.1
 """Proportions of two images that differ by less are alike."""
@@ -69,6 +59,7 @@ class Model:
         run: Device and precision for scoring.
         head: Learnt where the scoring is by variance.
         normal_maps: What the maps of *calibrate* normals look like; None without maps or with too few normals.
+        median: Of the *train* normals, pixel by pixel, prepared; models of earlier versions have none.
     """
 
     method: str
@@ -84,6 +75,7 @@ class Model:
     run: Run = field(default_factory=Run)
     head: VarianceHead | None = None
     normal_maps: NormalMaps | None = None
+    median: Float[Tensor, "c h w"] | None = None
 
     def batch_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Score one prepared batch, higher is more anomalous."""
@@ -102,6 +94,15 @@ class Model:
         if isinstance(self.detector, Localizes):
             return self.detector.anomaly_map(images)
         raise OptionError("maps", self.method, "a method that localises (cae, conocc, pca ...)")
+
+    def counterparts(self, images: Float[Tensor, "n c h w"]) -> dict[str, Float[Tensor, "n c h w"]]:
+        """Return what prepared images would be if they were normal: `reconstruction` and `median`, as the model has."""
+        found = {}
+        if isinstance(self.detector, Reconstructs):
+            found["reconstruction"] = self.detector.reconstruct(images).float()
+        if self.median is not None:
+            found["median"] = self.median.to(images.device).expand_as(images)
+        return found
 
     @property
     def localizes(self) -> bool:
@@ -251,85 +252,10 @@ def _drawn(model: Model, normals: Images) -> npt.NDArray[np.float32]:
     return maps
 
 
-@dataclass(frozen=True)
-class Partition:
-    """A collection cut into its four parts, read once and preprocessed; methods are fitted on it.
-
-    Args:
-        collection: Where the samples came from.
-        cut: The rule and seed of the four parts.
-        preprocessor: Fitted on the training normals.
-        images: Part to prepared images.
-        samples: Part to samples, in the same order.
-        parts: Part to (sample name to content hash).
-        notes: Sentences the user must see.
-    """
-
-    collection: Collection
-    cut: Parts
-    preprocessor: Preprocessor
-    images: Mapping[str, PixelStore]
-    samples: Mapping[str, Sequence[Sample]]
-    parts: Mapping[str, Mapping[str, str]]
-    notes: tuple[str, ...]
-
-
-def partition(
-    collection: Collection,
-    *,
-    preprocessing: Preprocessing | None = None,
-    split_seed: int = 0,
-    shares: Sequence[float] | None = None,
-    skip_unreadable: bool = False,
-    progress: bool = False,
-) -> Partition:
-    """Cut a labelled collection, read its images and fit the preprocessing.
-
-    Args:
-        collection: Samples with a named normal class.
-        preprocessing: Default: automatic size and channels, padded, min-max intensity.
-        split_seed: Seeds the four parts, apart from any method's seed.
-        shares: Of *train*, *select* and *calibrate*; default as `splits.split` says.
-        skip_unreadable: Go on without images that cannot be read; they are listed in the notes.
-        progress: Show a bar while reading.
-
-    Raises:
-        TooFewImagesError: No training normals.
-        LeakageError: A test image also stands in another part.
-        UnreadableImagesError: Some images cannot be read.
-    """
-    cut = split(collection, split_seed) if shares is None else split(collection, split_seed, shares)
-    planned = (preprocessing or Preprocessing()).plan([collection.samples[i] for i in cut.train])
-    used = sorted({i for part in PARTS for i in cut[part]})
-    prepared = planned.prepare(
-        [collection.samples[i] for i in used], skip_unreadable=skip_unreadable, progress=progress
-    )
-    where = {sample.name: row for row, sample in enumerate(prepared.samples)}
-    names = {part: [collection.samples[i].name for i in cut[part]] for part in PARTS}
-    standing = {part: [where[name] for name in names[part] if name in where] for part in PARTS}
-    rows = _without_copies(standing, prepared.hashes)
-    parts = {part: {prepared.samples[r].name: prepared.hashes[r] for r in rows[part]} for part in PARTS}
-    check_leakage(parts["test"], {part: parts[part] for part in PARTS if part != "test"})
-    if not rows["train"]:
-        raise TooFewImagesError("train", 1, 0)
-    preprocessor = planned.fit(prepared.images.subset(rows["train"]))
-    images = prepared.images.with_intensity(preprocessor)
-    notes = (
-        *collection.notes,
-        *_patient_notes(collection, cut),
-        *duplicate_notes(prepared.samples, prepared.hashes),
-        *_copy_notes(standing, rows),
-        *(f"not read: {problem}" for problem in prepared.problems),
-    )
-    return Partition(
-        collection,
-        cut,
-        preprocessor,
-        {part: images.subset(rows[part]) for part in PARTS},
-        {part: [prepared.samples[r] for r in rows[part]] for part in PARTS},
-        parts,
-        notes,
-    )
+def _median(normals: Images) -> Float[Tensor, "c h w"]:
+    """Return the median image of up to 201 normals, evenly spread: so many, whatever their number, fit in memory."""
+    rows = np.linspace(0, len(normals) - 1, min(len(normals), _LOOKED_AT)).astype(np.int64)
+    return normals.batch(rows).median(0).values
 
 
 def fit(
@@ -375,6 +301,7 @@ def fit(
         data.parts,
         _provenance(data, run, detector, seconds, command),
         run,
+        median=_median(train),
     )
     return rescore(model, scoring, data, false_alarms=false_alarms)
 
@@ -413,104 +340,3 @@ def _provenance(data: Partition, run: Run, detector: Detector, seconds: float, c
         "history": kept["epochs"],
     }
     return {**record(data, run, command), "training": training, "notes": [*data.notes, *kept["warnings"]]}
-
-
-def provenance(run: Run, command: str) -> dict[str, Any]:
-    """Return when, with what and on what something was computed."""
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": command,
-        "versions": _versions(),
-        "commit": _commit(),
-        "hardware": _hardware(run),
-    }
-
-
-def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
-    """Return the provenance of any result on this data: versions, commit, seed, split, data hash, hardware."""
-    return {
-        **provenance(run, command),
-        "seed": run.seed,
-        "split": {"seed": data.cut.seed, "rule": data.cut.rule, "by_patient": data.cut.by_patient},
-        "data": {
-            "spec": data.collection.spec,
-            "normal_class": data.collection.normal_class,
-            "group_regex": data.collection.group_regex,
-            "hash": _data_hash(data.parts),
-            "counts": {part: len(data.samples[part]) for part in PARTS},
-            "image_shape": data.samples["train"][0].read().shape[:2],
-        },
-    }
-
-
-def _without_copies(rows: Mapping[str, Sequence[int]], hashes: Sequence[str]) -> dict[str, list[int]]:
-    """Leave out of each part but the test what an earlier part holds: a copy of a training image is no new normal."""
-    kept: dict[str, list[int]] = {}
-    seen: set[str] = set()
-    for part in USED:
-        kept[part] = [row for row in rows[part] if hashes[row] not in seen]
-        seen |= {hashes[row] for row in kept[part]}
-    return {**kept, "test": list(rows["test"])}
-
-
-def _copy_notes(before: Mapping[str, Sequence[int]], after: Mapping[str, Sequence[int]]) -> list[str]:
-    dropped = {part: len(before[part]) - len(after[part]) for part in USED}
-    return [
-        f"{n} images left out of {part}: exact copies of images in earlier parts" for part, n in dropped.items() if n
-    ]
-
-
-def _patient_notes(collection: Collection, cut: Parts) -> list[str]:
-    if cut.by_patient:
-        return []
-    if collection.grouped:
-        return [f"{cut.rule.rpartition('; ')[2]}: figures and false-alarm rates are too good for new patients"]
-    return [
-        "no patient ids: images of one patient may stand in several parts; name them with --group-regex or a manifest"
-    ]
-
-
-def _data_hash(parts: Mapping[str, Mapping[str, str]]) -> str:
-    """Hash the contents of all parts, whatever their order."""
-    digest = hashlib.blake2b(digest_size=16)
-    for part in sorted(parts):
-        digest.update("".join([part, *sorted(parts[part].values())]).encode())
-    return digest.hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "normoscope": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-    }
-
-
-def _commit() -> str | None:
-    """Return the commit of the source tree this runs from, None for an installed wheel."""
-    here = Path(__file__).resolve().parent
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "--show-toplevel", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        ).stdout.split("\n")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    # a wheel installed somewhere below another project's repository is not that project's commit
-    return found[1] if Path(found[0], "src", "normoscope") == here else None
-
-
-def _hardware(run: Run) -> dict[str, Any]:
-    return {
-        "device": str(run.torch_device),
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "precision": str(run.autocast_dtype).removeprefix("torch."),
-        "system": platform.platform(),
-        "batch": BATCH,
-        "executable": Path(sys.executable).name,
-    }

@@ -2,7 +2,7 @@
 
     MODEL/
       model.json          format, method, recipe, preprocessing, provenance, sha256 of the two files below
-      weights.safetensors the detector's state and the trivial baselines
+      weights.safetensors the detector's state, the trivial baselines, the normals' median image
       parts.json          content hash and name of every image in train, select, calibrate and test
       calibration.json    scoring, scores, rule, unit, normals of other data; replaced by `normoscope calibrate`
       calibration-N.json  the calibrations before
@@ -42,7 +42,7 @@ __all__ = ["FORMAT", "load_model", "replace_calibration", "save_model", "write_a
 FORMAT = 1
 """Version of the folder's layout; later versions read earlier ones."""
 
-DETECTOR, BASELINE, HEAD = "detector/", "baseline/", "head/"
+DETECTOR, BASELINE, HEAD, MEDIAN = "detector/", "baseline/", "head/", "median"
 
 CHANGED = "its contents changed since it was written (sha256 differs)"
 
@@ -104,6 +104,8 @@ def _write(model: Model, folder: Path) -> None:
         tensors |= {f"{BASELINE}{name}/{key}": value.contiguous() for key, value in baseline.state().items()}
     if model.head is not None:
         tensors |= {HEAD + key: value for key, value in model.head.state().items()}
+    if model.median is not None:
+        tensors[MEDIAN] = model.median.contiguous()
     save_file(tensors, folder / "weights.safetensors")
     write_atomically(folder / "parts.json", json.dumps({part: model.parts[part] for part in PARTS}, indent=0))
     digests = {name: _sha256(folder / name) for name in ("weights.safetensors", "parts.json")}
@@ -206,6 +208,7 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
         head=_head(content["preprocessor"]["channels"], _under(HEAD, tensors), run),
         # models of earlier versions have none
         normal_maps=NormalMaps.from_json(kept) if (kept := calibration.get("normal_maps")) else None,
+        median=tensors.get(MEDIAN),
     )
 
 

@@ -22,7 +22,7 @@ from . import candidates, methods
 from .candidates import Pool, share
 from .errors import OptionError
 from .images import PixelStore
-from .model import Partition
+from .partitions import Partition
 from .runner import Engine, Job, Result, run_jobs
 from .types import Method
 

@@ -13,7 +13,8 @@ import torch
 
 from .. import sources
 from ..errors import OptionError
-from ..model import Model, Partition, partition
+from ..model import Model
+from ..partitions import Partition, partition
 from ..scoring import Pooling, Residual, Scoring
 from ..transforms import Aspect, Intensity, Preprocessing
 from ..types import Collection, Run

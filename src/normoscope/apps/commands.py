@@ -19,8 +19,9 @@ from ..comparison import Assessment, Comparison, Recipe, assess
 from ..comparison import compare as compare_methods
 from ..errors import OptionError, TooFewImagesError
 from ..latents import latent_entropy
-from ..model import RECALIBRATE, Model, Partition, partition
+from ..model import RECALIBRATE, Model
 from ..model import fit as fit_model
+from ..partitions import Partition, partition
 from ..persistence import load_model, replace_calibration, save_model, write_atomically
 from ..splits import PARTS
 from ..transforms import Prepared
@@ -193,7 +194,7 @@ def _recipe(text: str, preset: str) -> Recipe:
 
 
 def _comparison_json(found: Comparison, args: Args, data: Partition) -> dict[str, Any]:
-    from ..model import record
+    from ..provenance import record
 
     rows = {
         name: {

@@ -16,10 +16,10 @@ import torch
 from .. import protocols
 from ..cluster import RayCluster
 from ..errors import DataNotFoundError, OptionError
-from ..model import provenance
 from ..persistence import write_atomically
 from ..protocols._jobs import timed
 from ..protocols._pages import as_json, latex, markdown
+from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
 from . import allocator

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from ..errors import OptionError
 from ..evaluation import evaluate
-from ..model import Partition, record
+from ..partitions import Partition
 from ..persistence import write_atomically
+from ..provenance import record
 from ..runner import Processes
 from ..selection import DEFAULT, Choice, Curves, Selector, choose, evidence
 from ..statistics import Interval

@@ -40,6 +40,8 @@ def in_chunks(
     Matrix libraries choose their kernels by batch size, and other kernels round differently. One fixed size
     makes the last bit, and so every decision at a threshold, independent of how images were grouped.
 
+    Images that require a gradient get rows that have one, so that a score can be attributed to pixels.
+
     Args:
         function: Maps (n, c, h, w) to n rows, each from its own image alone.
         images: What to apply it to.
@@ -52,7 +54,8 @@ def in_chunks(
     """
     size = chunk_size(tuple(images.shape[1:]))
     rows = []
-    with torch.inference_mode(not gradients), computing(device, dtype):
+    followed = images.requires_grad and torch.is_grad_enabled()
+    with torch.inference_mode(not (gradients or followed)), computing(device, dtype):
         for chunk in torch.split(images, size):
             padded = F.pad(chunk, (0, 0) * 3 + (0, size - len(chunk))) if len(chunk) < size else chunk
             rows.append(function(padded.to(device))[: len(chunk)])
