@@ -333,9 +333,9 @@ def demo(args: Args) -> int:
     from ..report import write_report
 
     out = Path(args.out)
-    run = run_of(args)
+    run, chosen = run_of(args), methods.DEFAULT
     data = partition(sources.load("phantom", options={"seed": str(args.seed)}), progress=run.progress)
-    model = fit_model("cae", methods.build("cae", "quick"), data, preset="quick", run=run, command=command_line(args))
+    model = fit_model(chosen, methods.build(chosen), data, preset="paper", run=run, command=command_line(args))
     save_model(model, out / "model", overwrite=(out / "model").exists())
     found = assess(model, data.collection, progress=run.progress)
     page = write_report(found, out / "report.html", images=True, command=command_line(args))

@@ -20,9 +20,12 @@ from ..registry import members
 if TYPE_CHECKING:
     from ..types import Method
 
-__all__ = ["PRESETS", "build", "field_help", "from_json", "names", "recipe_class", "to_json"]
+__all__ = ["DEFAULT", "PRESETS", "build", "field_help", "from_json", "names", "recipe_class", "to_json"]
 
 PRESETS = ("paper", "quick")
+
+DEFAULT = "local_gaussian"
+"""The method to begin with; the README says how it came to be chosen."""
 
 
 def names() -> list[str]:

@@ -21,7 +21,7 @@ from ..images import batches, check_shape
 from ..nn.inference import in_chunks
 from ..types import Images, Run, State
 
-__all__ = ["PCA"]
+__all__ = ["PCA", "Subspace"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PCA:
         if self.latent_dim < 1:
             raise OptionError("pca --latent-dim", self.latent_dim, "at least 1")
 
-    def fit(self, normals: Images, run: Run, select: Images | None = None) -> _Subspace:
+    def fit(self, normals: Images, run: Run, select: Images | None = None) -> Subspace:
         """Fit mean and leading components by an exact eigendecomposition.
 
         Raises:
@@ -58,14 +58,14 @@ class PCA:
             components = (centred.T @ vectors[:, -rank:] / scales).T.flip(0)
         else:
             components = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -rank:].T.flip(0)
-        return _Subspace(self, mean.float(), components.float().contiguous(), normals.shape[1:])
+        return Subspace(self, mean.float(), components.float().contiguous(), normals.shape[1:])
 
-    def restore(self, state: State) -> _Subspace:
+    def restore(self, state: State) -> Subspace:
         """Rebuild the fitted detector."""
-        return _Subspace(self, state["mean"], state["components"], state["image_shape"].tolist())
+        return Subspace(self, state["mean"], state["components"], state["image_shape"].tolist())
 
 
-class _Subspace:
+class Subspace:
     """Fitted: the mean image and orthonormal components."""
 
     def __init__(
@@ -79,20 +79,21 @@ class _Subspace:
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the nearest point of the subspace."""
-        return self._apply(self._redraw, images)
+        return self._apply(self.redraw, images)
 
     def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
         """Return the squared residual, mean over channels."""
-        return self._apply(lambda x: (x - self._redraw(x)).square().mean(1), images)
+        return self._apply(lambda x: (x - self.redraw(x)).square().mean(1), images)
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the mean squared residual."""
-        return self._apply(lambda x: (x - self._redraw(x)).square().mean((1, 2, 3)), images)
+        return self._apply(lambda x: (x - self.redraw(x)).square().mean((1, 2, 3)), images)
 
     def _project(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         return (images.flatten(1) - self.mean) @ self.components.T
 
-    def _redraw(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    def redraw(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        """Return the reconstruction of one batch, on its device."""
         return (self._project(images) @ self.components + self.mean).view(images.shape)
 
     def _apply(self, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
