@@ -9,8 +9,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from normoscope.errors import OptionError, TooFewImagesError
+from normoscope.features import derived
 from normoscope.images import as_images
-from normoscope.methods.local_gaussian import LocalGaussian, _derived, _moments
+from normoscope.methods.local_gaussian import LocalGaussian, _moments
 from normoscope.types import Run
 
 
@@ -28,7 +29,7 @@ def striped(count: int, seed: int, *, side: int = 32) -> Tensor:
 def test_a_derivative_is_scipys_in_units_of_its_width(scale: float, order: tuple[int, int]) -> None:
     image = np.random.default_rng(0).random((20, 17))
     expected = ndimage.gaussian_filter(image, scale, order=order, mode="nearest", radius=int(np.ceil(4 * scale)))
-    found = _derived(torch.from_numpy(image), scale, order).numpy()
+    found = derived(torch.from_numpy(image), scale, order).numpy()
     if sum(order) == 0:
         np.testing.assert_allclose(found, expected, atol=1e-12)
     else:
@@ -113,3 +114,18 @@ def test_ten_normals_are_the_fewest_and_options_out_of_range_are_refused() -> No
                   {"grid": 4}, {"fraction": 0.0}):  # fmt: skip
         with pytest.raises(OptionError, match=next(iter(wrong)).replace("_", "-")):
             LocalGaussian(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_score_is_shared_out_among_what_is_unusual() -> None:
+    detector = LocalGaussian().fit(as_images(striped(120, 0)), Run())
+    erased = striped(5, 5)
+    bright = erased.clone()
+    erased[:, :, 8:20, 8:20] = 0.5
+    bright[:, :, 8:20, 8:20] += 0.5
+    terms = detector.score_terms(erased)
+    assert set(terms) == {"brightness", "edges", "spots and ridges", "texture"}
+    total = sum(terms.values())
+    torch.testing.assert_close(total, detector.anomaly_score(erased), rtol=1e-4, atol=1e-4)
+    assert (terms["texture"] / total).mean() > (
+        detector.score_terms(bright)["texture"] / detector.anomaly_score(bright)
+    ).mean()

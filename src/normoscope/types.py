@@ -23,6 +23,7 @@ from torch import Tensor
 
 __all__ = [
     "Collection",
+    "Decomposes",
     "Detector",
     "Embeds",
     "Images",
@@ -255,4 +256,13 @@ class Reconstructs(Protocol):
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the reconstructions, same range as the images."""
+        ...
+
+
+@runtime_checkable
+class Decomposes(Protocol):
+    """Can say which terms its score is the sum of."""
+
+    def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
+        """Return each term of each image's score by its name in words; they sum to `anomaly_score`."""
         ...

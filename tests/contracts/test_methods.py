@@ -20,7 +20,7 @@ from normoscope import methods
 from normoscope.errors import ImageShapeError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
 from normoscope.registry import docstring
-from normoscope.types import Detector, Localizes, Method, Run
+from normoscope.types import Decomposes, Detector, Localizes, Method, Run
 from toys import BRIGHT, draw_blobs
 
 RUN = Run(seed=3)
@@ -159,3 +159,14 @@ def test_images_of_another_shape_are_refused(name: str) -> None:
 def test_no_normals_are_too_few(name: str, normals: PixelStore) -> None:
     with pytest.raises(TooFewImagesError, match=r"train: \d+ images needed, 0 given"):
         small(name).fit(normals.subset([]), RUN)
+
+
+@every_method
+def test_the_terms_of_a_score_sum_to_it(name: str) -> None:
+    detector = fitted(name)
+    if not isinstance(detector, Decomposes):
+        pytest.skip("the score is one term")
+    images = draw_blobs(5, seed=4, bright=True)
+    terms = detector.score_terms(images)
+    assert len(terms) >= 1
+    torch.testing.assert_close(sum(terms.values()), detector.anomaly_score(images), rtol=1e-4, atol=1e-5)

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -169,3 +170,19 @@ class _CentredDetector(AutoencoderDetector):
         if self.method.score is Score.BOTH:
             return self._apply(lambda x: self.method.objective(self.network, x), images)
         return super().anomaly_score(images)
+
+    def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
+        """Return reconstruction error and weighted distance where the score is both, else the one it is."""
+        names = {
+            Score.RECONSTRUCTION: "reconstruction error",
+            Score.DISTANCE: "squared distance to the centre",
+        }
+        if self.method.score is not Score.BOTH:
+            return {names[self.method.score]: self.anomaly_score(images)}
+
+        def terms(chunk: Tensor) -> Tensor:
+            latent = self.network.encode(chunk)
+            error = self.method.descriptive(self.network.decode(latent), chunk)
+            return torch.stack([error, self.method.gamma * self.method.compact(self.network, latent)], 1)
+
+        return dict(zip(names.values(), self._apply(terms, images).unbind(1), strict=True))

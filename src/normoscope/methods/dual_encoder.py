@@ -44,6 +44,14 @@ from ._gating import gated_phase
 __all__ = ["DualEncoder", "Score"]
 
 
+_TERMS = (
+    "error of encoder 1's reconstruction",
+    "error of encoder 2's reconstruction",
+    "disagreement of the codes",
+    "disagreement of the reconstructions",
+)
+
+
 class Score(Enum):
     """Which terms make an image anomalous."""
 
@@ -166,9 +174,23 @@ class _Detector(AutoencoderDetector):
         """Return the mean z-score of the terms that `score` names; of a plain autoencoder the mean of its map."""
         if self.network.reading is None:
             return super().anomaly_score(images)
-        columns = list(range(4) if self.method.score is Score.FUSED else self.network.reading.terms)
-        mean, sd = self.network.mean, self.network.sd
-        return self._apply(lambda x: ((self._terms(x) - mean) / sd)[:, columns].mean(1), images)
+        return self._apply(lambda x: self._standardised(x).mean(1), images)
+
+    def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
+        """Return each term's z-score over the number of terms; of a plain autoencoder its error."""
+        if self.network.reading is None:
+            return {"reconstruction error": self.anomaly_score(images)}
+        terms = self._apply(self._standardised, images)
+        return {_TERMS[column]: terms[:, i] / len(self._columns) for i, column in enumerate(self._columns)}
+
+    def _standardised(self, images: Tensor) -> Float[Tensor, "n terms"]:
+        return ((self._terms(images) - self.network.mean) / self.network.sd)[:, self._columns]
+
+    @property
+    def _columns(self) -> list[int]:
+        """Which of the four terms the score is the mean of."""
+        assert self.network.reading is not None, "a plain autoencoder has no terms"
+        return list(range(4) if self.method.score is Score.FUSED else self.network.reading.terms)
 
     def pixel_scores(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
         """Return the squared error per pixel, the mean over channels and over the pictures of the reading."""

@@ -153,6 +153,13 @@ class _Detector(AutoencoderDetector):
 
         return self._apply(score, images)
 
+    def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
+        """Return distortion and weighted rate where the score is both, else the one it is."""
+        if self.method.score is not Score.BOTH:
+            return {self.method.score.value: self.anomaly_score(images)}
+        rate = self.method.rate_weight * self.rate(images)
+        return {"distortion": self.anomaly_score(images) - rate, "weighted rate of the latent vector": rate}
+
     def rate(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the bits of each image's rounded latent vector; the squared norm where that is the penalty."""
         return self._apply(lambda x: self.network.cost(self.network.settled(x)), images)

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -152,3 +153,11 @@ class _Detector(AutoencoderDetector):
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the residual of pixels plus kappa times that of features."""
         return self._apply(lambda x: self.network.discrepancy(x, self.method.kappa), images)
+
+    def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
+        """Return the residual of pixels, and kappa times that of features."""
+        pixels, features = self._apply(lambda x: torch.stack(self.network.residuals(x), 1), images).unbind(1)
+        return {
+            "residual of pixels": pixels,
+            "weighted residual of the critic's features": self.method.kappa * features,
+        }

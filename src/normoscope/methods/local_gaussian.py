@@ -23,7 +23,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +33,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..errors import OptionError, TooFewImagesError
+from ..features import derived
 from ..images import batches, check_shape
 from ..nn.inference import in_chunks
 from ..types import Images, Run, State
@@ -47,11 +47,11 @@ Descriptors = Float[Tensor, "n k h w"]
 
 _ORDERS = ((0, 0), (0, 1), (1, 0), (0, 2), (1, 1), (2, 0))
 _ORIENTED = ((0, 1), (1, 0), (0, 2), (2, 0))
+_KINDS = ("brightness", "edges", "spots and ridges")
 _SUBSPACE = "subspace/"
 _FAINT = 1e-3  # energies below that of a grey level in a thousand are alike
 _FLAT = 0.1  # least deviation of a position, in those of the whole map
 _FEWEST = 10
-_TAPER = 4  # kernels are cut at so many sigma
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,22 @@ class LocalGaussian:
         grey = images.mean(1)
         found: list[Tensor] = []
         for scale in self.scales:
-            along = {order: _derived(grey, scale, order) for order in _ORDERS}
+            along = {order: derived(grey, scale, order) for order in _ORDERS}
             found += along.values()
             if scale < self.pooled:  # a pool narrower than what it averages would not average
                 waves = [along[order] for order in _ORIENTED]
-                found += [0.5 * torch.log(_derived(wave.square(), self.pooled) + _FAINT**2) for wave in waves]
+                found += [0.5 * torch.log(derived(wave.square(), self.pooled) + _FAINT**2) for wave in waves]
         if images.shape[1] > 1:
-            found += [_derived(images[:, i], scale) for scale in self.scales for i in range(images.shape[1])]
+            found += [derived(images[:, i], scale) for scale in self.scales for i in range(images.shape[1])]
         return torch.stack(found, 1)
+
+    def kinds(self, channels: int) -> list[str]:
+        """Return what every descriptor is, in words."""
+        found: list[str] = []
+        for scale in self.scales:
+            found += [_KINDS[sum(order)] for order in _ORDERS]
+            found += ["texture"] * len(_ORIENTED) * (scale < self.pooled)
+        return found + ["colour"] * len(self.scales) * channels * (channels > 1)
 
     def _on_grid(self, images: Tensor) -> Tensor:
         side = [max(1, round(pixels / self._ratio(images.shape))) for pixels in images.shape[2:]]
@@ -168,6 +176,11 @@ class _Terms:
     whiten: Float[Tensor, "gh gw k k"]
     subspace: Subspace
 
+    def parts(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k gh gw"]:
+        """Return what every descriptor adds to t^2."""
+        away = (self.recipe.descriptors(images) - self.mean).permute(2, 3, 1, 0)
+        return (away * (self.whiten.mT @ (self.whiten @ away))).permute(3, 2, 0, 1)
+
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 2 h w"]:
         """Return t and r."""
         away = (self.recipe.descriptors(images) - self.mean).permute(2, 3, 1, 0)
@@ -200,6 +213,34 @@ class LocalGaussianDetector:
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the mean of the largest `fraction` of the standardised t."""
         return self._apply(lambda x: self._largest(self._standardised(x)[:, 0]), images)
+
+    def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
+        """Share the score out among kinds of descriptors, in proportion to their part of t^2 at the scored pixels.
+
+        With P the inverse covariance, t^2 is the sum over descriptors k of (d - mean)_k (P (d - mean))_k; a part may be
+        negative, where a descriptor makes the others more usual.
+        """
+        kinds = self.method.kinds(self.image_shape[0])
+        shares = self._apply(self._shares, images)
+        score = self.anomaly_score(images)
+        return {
+            kind: score * shares[:, [i for i, own in enumerate(kinds) if own == kind]].sum(1)
+            for kind in dict.fromkeys(kinds)
+        }
+
+    def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
+        """Return the coordinates in the subspace."""
+        return self.terms.subspace.embed(images)
+
+    def _shares(self, images: Tensor) -> Float[Tensor, "n k"]:
+        """Return each descriptor's share of t^2, summed over the pixels that are scored."""
+        parts = self.terms.parts(images)
+        if parts.shape[2:] != images.shape[2:]:
+            parts = functional.interpolate(parts, images.shape[2:], mode="bilinear")
+        flat = self._standardised(images)[:, 0].flatten(1)
+        scored = flat.topk(math.ceil(self.method.fraction * flat.shape[1])).indices[:, None]
+        sums = parts.flatten(2).gather(2, scored.expand(-1, parts.shape[1], -1)).sum(2)
+        return sums / sums.sum(1, keepdim=True)
 
     def _standardised(self, images: Tensor) -> Float[Tensor, "n 2 h w"]:
         return (self.terms(images) - self.map_mean) / self.map_deviation
@@ -245,25 +286,6 @@ class _Rows:
         return self.images.batch(self.rows[indices], device)
 
 
-def _derived(maps: Float[Tensor, "*n h w"], scale: float, order: tuple[int, int] = (0, 0)) -> Float[Tensor, "*n h w"]:
-    """Return the Gaussian derivative along rows and columns, times scale to the power of its order; (0, 0) blurs."""
-    down, across = (_operator(side, scale, o).to(maps) for side, o in zip(maps.shape[-2:], order, strict=True))
-    return down @ maps @ across.T
-
-
-@cache
-def _operator(side: int, scale: float, order: int) -> Float[Tensor, "side side"]:
-    """A Gaussian derivative along a line of pixels whose ends are continued, as a matrix: faster than a convolution."""
-    reach = math.ceil(_TAPER * scale)
-    at = torch.arange(-reach, reach + 1)
-    away = at.double() / scale
-    bell = torch.exp(-0.5 * away**2)
-    bell = bell / bell.sum()
-    taps = (bell, away * bell, (away**2 - 1) * bell)[order]
-    seen = (torch.arange(side)[:, None] + at).clamp(0, side - 1)
-    return torch.zeros(side, side, dtype=torch.float64).scatter_add_(1, seen, taps.expand(side, -1))
-
-
 def _moments(
     maps: Iterable[Float[Tensor, "n k h w"]], pooled: float, *, covariance: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -281,10 +303,10 @@ def _moments(
         total = total + wide.sum(0)
         places = wide.permute(2, 3, 1, 0)
         products = products + (places @ places.mT if covariance else wide.square().sum(0))
-    mean = _derived(total / count, pooled)
+    mean = derived(total / count, pooled)
     if not covariance:
-        return mean.float(), (_derived(products / count, pooled) - mean.square()).clamp_min(0).float()
+        return mean.float(), (derived(products / count, pooled) - mean.square()).clamp_min(0).float()
     flat = (products / count).flatten(2).permute(2, 0, 1)
-    second = _derived(flat, pooled).permute(1, 2, 0).reshape(*mean.shape[1:], len(mean), len(mean))
+    second = derived(flat, pooled).permute(1, 2, 0).reshape(*mean.shape[1:], len(mean), len(mean))
     at = mean.permute(1, 2, 0)
     return mean.float(), (second - at[..., :, None] * at[..., None, :]).float()

@@ -42,10 +42,15 @@ class WassersteinGAN(Autoencoder):
 
     def discrepancy(self, images: Float[Tensor, "n c h w"], kappa: float) -> Float[Tensor, " n"]:
         """Return the izi_f loss of each image, on the scale [-1, 1]."""
+        pixels, features = self.residuals(images)
+        return pixels + kappa * features
+
+    def residuals(self, images: Float[Tensor, "n c h w"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+        """Return the mean squared residuals of pixels, on the scale [-1, 1], and of the critic's features."""
         real = signed(images)
         made = self.generator(self.encoder(real))
         seen = self.critic.features(real) - self.critic.features(made)
-        return (real - made).square().mean((1, 2, 3)) + kappa * seen.square().mean(1)
+        return (real - made).square().mean((1, 2, 3)), seen.square().mean(1)
 
 
 def gradient_penalty(
