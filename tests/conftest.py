@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,15 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(reason)
 
     return find
+
+
+@pytest.fixture(scope="module")
+def open_page() -> Iterator[Callable[..., AbstractContextManager[Any]]]:
+    """Open an HTML file in a real browser: `with open_page(path, width) as page:` fails on whatever it complains of."""
+    from browser import launched, watched
+
+    with launched() as browser:
+        yield partial(watched, browser)
 
 
 @pytest.fixture(scope="session")

@@ -111,7 +111,7 @@ def test_ten_normals_are_the_fewest_and_options_out_of_range_are_refused() -> No
     with pytest.raises(TooFewImagesError):
         LocalGaussian().fit(as_images(striped(9, 0)), Run())
     for wrong in ({"scales": (0.1,)}, {"scales": ()}, {"pooled": 99.0}, {"shrinkage": 0.0}, {"latent_dim": 0},
-                  {"grid": 4}, {"fraction": 0.0}):  # fmt: skip
+                  {"grid": 4}, {"top": 0.0}):  # fmt: skip
         with pytest.raises(OptionError, match=next(iter(wrong)).replace("_", "-")):
             LocalGaussian(**wrong)  # type: ignore[arg-type]
 

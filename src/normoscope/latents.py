@@ -12,9 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from .dimension import levina_bickel, participation_ratio, two_nn
 from .disturbance import decoding_error, encoded, noise_level, step_level
@@ -23,7 +20,6 @@ from .errors import TooFewImagesError
 from .estimates import Estimate, checked
 from .information import gaussian_information, information_by_dimension, knn_information
 from .nn.detector import AutoencoderDetector
-from .nn.inference import computing
 from .types import Detector, Images
 
 __all__ = ["FEWEST", "LatentEntropy", "latent_entropy", "measure"]
@@ -53,16 +49,8 @@ def latent_entropy(
         return None
     if len(normals) < FEWEST:
         raise TooFewImagesError("normals to measure the latent entropy on", FEWEST, len(normals))
-    channels = normals.shape[1]
-
-    def decode(latents: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
-        with torch.inference_mode(), computing(detector.device, detector.dtype):
-            # decoders of a mean and a log-variance put the mean first
-            redrawn: Tensor = detector.network.decode(latents.to(detector.device))[:, :channels].float().cpu()
-        return redrawn
-
     latents = encoded(detector.embed, normals)
-    error = decoding_error(decode, normals)
+    error = decoding_error(detector.decode, normals)
     sigma, step = noise_level(error, latents, seed=seed), step_level(error, latents, seed=seed)
     return measure(latents, sigma, step, None if None in patients else np.asarray(patients), seed)
 

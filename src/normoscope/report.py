@@ -23,9 +23,13 @@ from . import figures, methods
 from ._version import __version__
 from .bands import pr_band, roc_band
 from .comparison import Assessment
+from .errors import TooFewImagesError
 from .gallery import galleries
 from .heatmaps import FLOOR, colour
-from .latents import FEWEST, latent_entropy
+from .latent_groups import fitted_groups, scored_group
+from .latent_page import LatentPage, latent_page, policy
+from .latent_view import latent_view
+from .latents import FEWEST, LatentEntropy, latent_entropy
 from .metrics import title
 from .persistence import write_atomically
 from .statistics import Interval
@@ -57,6 +61,8 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
     environment = Environment(loader=PackageLoader("normoscope"), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters["percent"] = percent
+    entropy = _entropy(found)
+    space = _space(found, entropy, images)
     return environment.get_template("report.html.j2").render(
         found=found,
         model=found.model,
@@ -80,7 +86,9 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
         facts=_facts(found),
         recipe=methods.to_json(found.model.recipe),
         record=_record(found),
-        latent=_latent(found),
+        latent=[] if entropy is None else entropy.rows(),
+        space=space,
+        policy=policy(script=space is not None),
         notes=_notes(found, images),
         command=command,
     )
@@ -204,14 +212,24 @@ def _facts(found: Assessment) -> dict[str, str]:
     }
 
 
-def _latent(found: Assessment) -> list[tuple[str, str]]:
-    """Measure the latent entropy on the test's normals; empty without a latent vector, or with too few of them."""
+def _entropy(found: Assessment) -> LatentEntropy | None:
+    """Measure the latent entropy on the test's normals; None without a latent vector, or with too few of them."""
     rows = np.flatnonzero(found.labels == 0)
     if len(rows) < FEWEST:
-        return []
+        return None
     patients = [found.prepared.samples[row].patient for row in rows]
-    measured = latent_entropy(found.model.detector, found.prepared.images.subset(rows), patients)
-    return [] if measured is None else measured.rows()
+    return latent_entropy(found.model.detector, found.prepared.images.subset(rows), patients)
+
+
+def _space(found: Assessment, entropy: LatentEntropy | None, images: bool) -> LatentPage | None:
+    """Lay the latent space out; None without a latent vector, or for a single image."""
+    groups, notes = fitted_groups(found.model, found.collection)
+    scored = scored_group(found.collection, found.prepared, found.scores)
+    try:
+        view = latent_view(found.model, [*groups, scored], entropy=entropy, notes=notes)
+    except TooFewImagesError:
+        return None
+    return None if view is None else latent_page(view, images=images)
 
 
 def _scoring(found: Assessment) -> str:

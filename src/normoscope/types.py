@@ -23,6 +23,7 @@ from torch import Tensor
 
 __all__ = [
     "Collection",
+    "Decodes",
     "Decomposes",
     "Detector",
     "Embeds",
@@ -256,6 +257,15 @@ class Reconstructs(Protocol):
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the reconstructions, same range as the images."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Its latent vectors can be turned back into images."""
+
+    def decode(self, latents: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
+        """Return the images that latent vectors stand for, on the latents' device."""
         ...
 
 

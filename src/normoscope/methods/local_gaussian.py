@@ -65,7 +65,7 @@ class LocalGaussian:
         shrinkage: Share of the mean variance that is added to every covariance's diagonal.
         latent_dim: Components of the subspace that the residual is taken from.
         grid: Longest side of the grid in pixels; larger images are averaged down to it, smaller ones stay.
-        fraction: Share of the pixels, the most anomalous, whose mean is the score.
+        top: Share of the pixels, the most anomalous, whose mean is the score.
     """
 
     scales: tuple[float, ...] = (1.0, 2.0, 4.0)
@@ -74,7 +74,7 @@ class LocalGaussian:
     shrinkage: float = 0.01
     latent_dim: int = 32
     grid: int = 64
-    fraction: float = 0.02
+    top: float = 0.02
 
     quick: ClassVar[Mapping[str, Any]] = {}
 
@@ -88,8 +88,8 @@ class LocalGaussian:
             raise OptionError("local_gaussian --latent-dim", self.latent_dim, "at least 1")
         if not 8 <= self.grid <= 256:
             raise OptionError("local_gaussian --grid", self.grid, "8 to 256 pixels")
-        if not 0 < self.fraction <= 1:
-            raise OptionError("local_gaussian --fraction", self.fraction, "a share of the pixels above 0, at most 1")
+        if not 0 < self.top <= 1:
+            raise OptionError("local_gaussian --top", self.top, "a share of the pixels above 0, at most 1")
 
     def fit(self, normals: Images, run: Run, select: Images | None = None) -> LocalGaussianDetector:
         """Measure moments; each half of the normals is judged by the other, so that none standardises its own map.
@@ -211,7 +211,7 @@ class LocalGaussianDetector:
         return self._apply(lambda x: functional.softplus(self._standardised(x)).prod(1).sqrt(), images)
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
-        """Return the mean of the largest `fraction` of the standardised t."""
+        """Return the mean of the largest `top` of the standardised t."""
         return self._apply(lambda x: self._largest(self._standardised(x)[:, 0]), images)
 
     def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
@@ -238,7 +238,7 @@ class LocalGaussianDetector:
         if parts.shape[2:] != images.shape[2:]:
             parts = functional.interpolate(parts, images.shape[2:], mode="bilinear")
         flat = self._standardised(images)[:, 0].flatten(1)
-        scored = flat.topk(math.ceil(self.method.fraction * flat.shape[1])).indices[:, None]
+        scored = flat.topk(math.ceil(self.method.top * flat.shape[1])).indices[:, None]
         sums = parts.flatten(2).gather(2, scored.expand(-1, parts.shape[1], -1)).sum(2)
         return sums / sums.sum(1, keepdim=True)
 
@@ -247,7 +247,7 @@ class LocalGaussianDetector:
 
     def _largest(self, maps: Maps) -> Float[Tensor, " n"]:
         flat = maps.flatten(1)
-        return flat.topk(math.ceil(self.method.fraction * flat.shape[1])).values.mean(1)
+        return flat.topk(math.ceil(self.method.top * flat.shape[1])).values.mean(1)
 
     def reconstruct(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
         """Return the nearest point of the subspace."""

@@ -81,6 +81,11 @@ class Subspace:
         """Return the nearest point of the subspace."""
         return self._apply(self.redraw, images)
 
+    def decode(self, latents: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
+        """Return the points of the subspace with these coordinates; their pixels may leave [0, 1]."""
+        images = latents.to(self.components) @ self.components + self.mean
+        return images.view(-1, *self.image_shape).to(latents.device)
+
     def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
         """Return the squared residual, mean over channels."""
         return self._apply(lambda x: (x - self.redraw(x)).square().mean(1), images)

@@ -16,7 +16,7 @@ from ..scoring import Losses, Term
 from ..types import Embeds, Images, Method, Run, State
 from .autoencoder import Autoencoder
 from .collapse import collapse_warnings
-from .inference import in_chunks
+from .inference import computing, in_chunks
 from .unet import UNet
 
 __all__ = ["AutoencoderDetector", "Network", "ReconstructingDetector", "image_shape"]
@@ -155,3 +155,10 @@ class AutoencoderDetector(ReconstructingDetector):
     def embed(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         """Return the latent vectors."""
         return self._apply(self.network.encode, images)
+
+    def decode(self, latents: Float[Tensor, "n d"]) -> Float[Tensor, "n c h w"]:
+        """Return the images that latent vectors stand for."""
+        with torch.inference_mode(), computing(self.device, self.dtype):
+            # decoders of a mean and a log-variance put the mean first
+            images = self.network.decode(latents.to(self.device))[:, : self.network.image_shape[0]]
+        return images.float().to(latents.device).clone()
