@@ -1,0 +1,195 @@
+"""Every map that can be drawn of a model's decisions, and what becomes of each when the weights are drawn anew.
+
+    model, images --> its own map · the same standardised · attributions of the score · chance maps --> Drawn
+
+Attributions are drawn of a few images only: each takes hundreds of scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .attribution import Attribution
+from .errors import MissingExtraError, OptionError
+from .faithfulness import Chance
+from .images import PixelStore, batches
+from .model import Model
+from .randomisation import Check, randomised
+from .scoring import Residual
+from .types import Images
+
+__all__ = ["CHECKED", "OWN", "STANDARDISED", "Drawn", "Few", "chance_maps", "drawn", "map_check"]
+
+CHECKED = 16
+"""Most images on which a map is compared with that of the randomised model."""
+
+NEAREST = "nearest normal"
+"""The counterpart that is a training image."""
+
+OWN, STANDARDISED = "map", "standardised map"
+"""The model's own map: as drawn, and in deviations of normal images."""
+
+Maps = Float[np.ndarray, "n h w"]
+
+
+class Drawn(NamedTuple):
+    """Maps of one kind.
+
+    Args:
+        name: Of the kind.
+        maps: Higher is more anomalous.
+        rows: Of which images.
+        check: By random weights.
+    """
+
+    name: str
+    maps: Maps
+    rows: Int[np.ndarray, " n"]
+    check: Check
+
+
+@dataclass(frozen=True)
+class Few:
+    """The images that what is dear is drawn of.
+
+    Args:
+        rows: Where they stand among all.
+        images: In [0, 1].
+        counterparts: The same images as if they were normal, by the name of what made them; may be empty.
+        counterpart: The one that attributions take: what the model itself finds most normal; None without any.
+    """
+
+    rows: Int[np.ndarray, " m"]
+    images: Float[Tensor, "m c h w"]
+    counterparts: Mapping[str, Float[Tensor, "m c h w"]]
+    counterpart: str | None
+
+    @classmethod
+    def of(cls, model: Model, images: PixelStore, rows: Int[np.ndarray, " m"], normals: Images | None = None) -> Few:
+        """Read them and draw their counterparts.
+
+        Args:
+            model: Makes the counterparts, and says which of them it finds most normal.
+            images: All of them.
+            rows: Which to take.
+            normals: Among them the nearest, pixel by pixel, is a counterpart too: the only one that is a real image.
+        """
+        batch = images.batch(rows, str(model.run.torch_device))
+        found = model.counterparts(batch)
+        if normals is not None and len(normals):
+            found[NEAREST] = _nearest(batch, normals)
+        with torch.no_grad():
+            scores = {name: float(model.batch_score(normal).double().mean()) for name, normal in found.items()}
+        return cls(rows, batch, found, min(scores, key=scores.__getitem__, default=None))
+
+
+def _nearest(images: Float[Tensor, "m c h w"], normals: Images) -> Float[Tensor, "m c h w"]:
+    """Return the normal image with the least squared difference to each image."""
+    least, found = torch.full((len(images),), torch.inf, device=images.device), images.clone()
+    for batch in batches(normals, device=str(images.device)):
+        distances, at = torch.cdist(images.flatten(1), batch.flatten(1)).min(1)
+        nearer = distances < least
+        least, found[nearer] = torch.where(nearer, distances, least), batch[at[nearer]]
+    return found
+
+
+def drawn(model: Model, images: PixelStore, few: Few, notes: list[str], seed: int, progress: bool) -> Iterator[Drawn]:
+    """Yield every map there is; add to the notes why others are missing."""
+    yield from _own(model, images, few, seed, progress)
+    for kind in Attribution if few.counterparts else (Attribution.GRADIENT,):
+        try:
+            yield _attributed(model, kind, few, seed, progress)
+        except (OptionError, MissingExtraError) as reason:
+            notes.append(f"no row for {kind.value}: {reason}")
+    everyone, unread = np.arange(len(images)), Check.not_applicable("no model is read")
+    for chance in Chance:
+        yield Drawn(chance.value, chance_maps(chance, images, seed), everyone, unread)
+
+
+def map_check(model: Model, images: Images, *, seed: int = 0) -> Check:
+    """Return the check by random weights of the model's own map, on up to 16 of the images, evenly spread.
+
+    Args:
+        model: Fitted.
+        images: Prepared; normal or not.
+        seed: Of the random weights.
+    """
+    if not model.localizes:
+        return Check.not_applicable("the method draws no map")
+    if not len(images):
+        return Check.not_applicable("no images")
+    rows = np.linspace(0, len(images) - 1, min(len(images), CHECKED)).astype(np.int64)
+    batch = images.batch(rows, str(model.run.torch_device))
+    return _checked(model, seed, lambda one: _array(one.batch_map(batch)))
+
+
+def chance_maps(chance: Chance, images: PixelStore, seed: int) -> Maps:
+    """Return a chance map of every image."""
+    rng = np.random.default_rng([seed, len(images)])
+    return np.stack([chance(images.batch([row])[0].numpy(), rng) for row in range(len(images))])
+
+
+def _own(model: Model, images: PixelStore, few: Few, seed: int, progress: bool) -> Iterator[Drawn]:
+    if not model.localizes:
+        return
+    maps, everyone = np.stack(list(model.maps(images, progress=progress))), np.arange(len(images))
+    yield Drawn(OWN, maps, everyone, map_check(model, images.subset(few.rows), seed=seed))
+    if model.normal_maps is None:
+        return
+    batch = few.images[:CHECKED]
+    # by the fitted model's normals both times: a randomised model has none of its own
+    check = _checked(model, seed, lambda one: _standardised(model, _array(one.batch_map(batch))))
+    yield Drawn(STANDARDISED, _standardised(model, maps), everyone, check)
+
+
+def _attributed(model: Model, kind: Attribution, few: Few, seed: int, progress: bool) -> Drawn:
+    # the fitted model's counterparts both times, so that nothing but the weights differs
+    normal = few.counterparts[few.counterpart] if few.counterpart else few.images
+
+    def shares(one: Model, count: int) -> Maps:
+        rows = _shown(range(count), kind.value, progress)
+        return np.stack([_array(kind(one.batch_score, few.images[row], normal[row])) for row in rows])
+
+    maps = shares(model, len(few.rows))
+    if not np.isfinite(maps).all():
+        raise OptionError("attribution", kind.value, "finite shares, which this score's gradient does not give")
+    return Drawn(kind.value, maps, few.rows, _checked(model, seed, lambda one: shares(one, min(CHECKED, len(maps)))))
+
+
+def _checked(model: Model, seed: int, maps: Callable[[Model], Maps]) -> Check:
+    """Compare the maps of a model and of its randomised copy."""
+    other = _randomised(model, seed)
+    return Check.not_applicable("the method has no weights") if other is None else Check.of(maps(model), maps(other))
+
+
+def _randomised(model: Model, seed: int) -> Model | None:
+    """Return a model that forgot its weights; None where nothing that it scores with has any."""
+    detector, learnt = randomised(model.detector, seed), model.scoring and model.scoring.residual is Residual.VARIANCE
+    head = randomised(model.head, seed) if learnt else None
+    if detector is None and head is None:
+        return None
+    return replace(model, detector=detector or model.detector, head=head or model.head)
+
+
+def _standardised(model: Model, maps: Maps) -> Maps:
+    assert model.normal_maps is not None, "only models with normal maps are asked"
+    return np.stack([model.normal_maps.standardised(one) for one in maps])
+
+
+def _array(tensor: Tensor) -> npt.NDArray[np.float32]:
+    return np.asarray(tensor.detach().float().cpu().numpy())
+
+
+def _shown(rows: Sequence[int], what: str, progress: bool) -> Sequence[int]:
+    from tqdm import tqdm
+
+    shown: Sequence[int] = tqdm(rows, what, unit="image", disable=not progress, delay=1, leave=False)
+    return shown

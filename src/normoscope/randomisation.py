@@ -1,0 +1,159 @@
+"""Does a map change when the network forgets what it learnt? One that does not shows the image, not the model.
+
+    fitted --copy, draw all weights anew--> randomised     maps of both --Spearman, per image--> median --> Check
+
+A map that passes depends on the weights; that does not make it right. One that fails may still point at lesions, as an
+edge filter may; what it cannot be is an account of what the model learnt. Buffers (a centre, a mixture) stay as fitted;
+the running statistics of normalisation layers go back to where they started.
+
+Reference: Adebayo et al., Sanity checks for saliency maps, NeurIPS 2018.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float
+from torch import nn
+
+from .errors import ScoresError
+from .types import Run
+
+__all__ = ["LIMIT", "Check", "Verdict", "correlation", "randomised"]
+
+LIMIT = 0.5
+"""Median correlation above which a map fails."""
+
+_SALT = 0xADE
+Fitted = TypeVar("Fitted")
+
+
+class Verdict(Enum):
+    """What the check says of a map."""
+
+    HOLDS = "holds"
+    FAILS = "fails"
+    NOT_APPLICABLE = "not applicable"
+
+
+@dataclass(frozen=True)
+class Check:
+    """The parameter randomisation check of one kind of map.
+
+    Args:
+        median: Of the correlations over images; nan where it does not apply.
+        images: How many.
+        reason: Why it does not apply; empty where it does.
+    """
+
+    median: float
+    images: int
+    reason: str = ""
+
+    @classmethod
+    def of(cls, fitted: Float[np.ndarray, "n h w"], randomised: Float[np.ndarray, "n h w"]) -> Check:
+        """Compare the maps of a model and of its randomised copy on the same images.
+
+        Maps with negative values are compared twice, as they are and by magnitude, and the larger median counts: maps
+        that differ only in where they change sign still show the same places.
+
+        Raises:
+            ScoresError: Shapes differ.
+        """
+        if fitted.shape != randomised.shape or fitted.ndim != 3:
+            expected, got = f"shape {fitted.shape} for both", f"{randomised.shape}"
+            raise ScoresError("maps", expected, got, "draw both on the same images")
+        pairs = list(zip(fitted, randomised, strict=True))
+        known = [(a, b) for a, b in pairs if np.isfinite(a).all() and np.isfinite(b).all()]
+        if not known:
+            return cls.not_applicable("no image has a map of finite values" if pairs else "no images")
+        as_drawn = np.median([correlation(a, b) for a, b in known])
+        magnitude = np.median([correlation(np.abs(a), np.abs(b)) for a, b in known])
+        return cls(float(max(as_drawn, magnitude)), len(known))
+
+    @classmethod
+    def not_applicable(cls, reason: str) -> Check:
+        """A map that has nothing to be randomised."""
+        return cls(math.nan, 0, reason)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Fails above 0.5."""
+        if math.isnan(self.median):
+            return Verdict.NOT_APPLICABLE
+        return Verdict.FAILS if self.median > LIMIT else Verdict.HOLDS
+
+    @property
+    def sentence(self) -> str:
+        """What to say beside the map."""
+        figure = f"median rank correlation {self.median:.2f} over {self.images} images, limit {LIMIT}"
+        return {
+            Verdict.HOLDS: f"changes when the weights are drawn anew ({figure}): it depends on what was learnt, "
+            "which does not make it right",
+            Verdict.FAILS: f"fails the sanity check: it hardly changes when the weights are drawn anew ({figure}), "
+            "so it shows the image rather than what was learnt",
+            Verdict.NOT_APPLICABLE: f"the check by random weights does not apply: {self.reason}",
+        }[self.verdict]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; nan becomes None."""
+        median = None if math.isnan(self.median) else self.median
+        return {"verdict": self.verdict.value, "median": median, "images": self.images, "sentence": self.sentence}
+
+
+def correlation(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> float:
+    """Return Spearman's rank correlation over pixels, in [-1, 1].
+
+    A constant map has no ranks: one constant map and one that is not have nothing in common (0), two constant maps are
+    the same picture (1).
+    """
+    from scipy.stats import spearmanr
+
+    flat = a.ravel(), b.ravel()
+    constant = [bool(np.ptp(values) == 0) for values in flat]
+    return float(all(constant)) if any(constant) else float(spearmanr(*flat).statistic)
+
+
+def randomised(fitted: Fitted, seed: int = 0) -> Fitted | None:
+    """Return a copy of a detector or network whose weights are drawn anew; None where it has none.
+
+    Every module is set back by its own `reset_parameters`; parameters of modules without one are drawn from a normal
+    with the mean and deviation they have. Networks inside a wrapped detector count too. Global random state is kept.
+
+    Args:
+        fitted: A network, or an object that holds networks or detectors in its attributes.
+        seed: 0 or more.
+    """
+    other = copy.deepcopy(fitted)
+    networks = {id(network): network for network in _networks(other)}
+    if not any(True for network in networks.values() for _ in network.parameters()):
+        return None
+    with Run(seed=seed).seeded(_SALT), torch.no_grad():
+        for network in networks.values():
+            _redraw(network)
+    return other
+
+
+def _networks(fitted: object) -> list[nn.Module]:
+    if isinstance(fitted, nn.Module):
+        return [fitted]
+    held = list(getattr(fitted, "__dict__", {}).values())
+    inner = [value for value in held if isinstance(value, nn.Module) or hasattr(value, "anomaly_score")]
+    return [network for value in inner for network in _networks(value)]
+
+
+def _redraw(network: nn.Module) -> None:
+    for module in network.modules():
+        reset = getattr(module, "reset_parameters", None)
+        if reset is not None:
+            reset()
+            continue
+        for parameter in module.parameters(recurse=False):
+            parameter.normal_(float(parameter.mean()), float(parameter.std(correction=0)))
