@@ -31,6 +31,14 @@ what normal images alone say: reconstruction errors, the latent's entropy at equ
 planted in held-out normals are told from them. Training stops after 20 epochs without progress unless --patience says
 otherwise."""
 
+EXPLAIN = """Say why images have their scores: where they deviate from normals, which pixels, terms and latent
+dimensions raise the score, and which training normals are nearest; beside every map, whether it is true of the score.
+Pages open offline."""
+
+SANITY = """Judge every map of a model on images it was not fitted on: does its highest pixel lie in the lesion (where
+there are masks), does the score follow when the map's highest pixels become what they would be if normal, and does the
+map change when the weights are drawn anew. Random, centre, brightest-pixel and edge maps stand beside."""
+
 SELECTORS = ("planted", "knee", "dimension", "entropy")
 
 
@@ -84,6 +92,14 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
         from .sweeps import sweep
 
         return sweep
+    if name == "explain":
+        from .explaining import explain
+
+        return explain
+    if name == "sanity":
+        from .sanity import sanity
+
+        return sanity
     from . import commands
 
     return cast("Callable[[argparse.Namespace], int]", getattr(commands, name))
@@ -136,6 +152,28 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "entropy", parents=[data, run, output], help="measure the latent entropy of an autoencoder on normal images"
     )
     _model_and_data(entropy)
+
+    explain = commands.add_parser(
+        "explain", parents=[data, run, output], help="say why images have their scores: a page for each",
+        description=EXPLAIN,
+    )  # fmt: skip
+    explain.add_argument("model", metavar="MODEL")
+    explain.add_argument("images", nargs="+", metavar="IMAGE",
+                         help="an image file, DATA#NAME for one image of some data, or DATA for all of it")  # fmt: skip
+    explain.add_argument("--out", required=True, metavar="DIR", help="folder of the pages and of explanations.json")
+    explain.add_argument("--normals", metavar="DATA", help="where the model's own data are now; its training normals "
+                         "become neighbours (default: where they were)")  # fmt: skip
+    explain.add_argument("--most", type=_natural, default=20, metavar="N",
+                         help="refuse more images than this: each takes seconds (default: %(default)s)")  # fmt: skip
+
+    sanity = commands.add_parser(
+        "sanity", parents=[data, run, output], help="judge a model's maps beside maps that know nothing",
+        description=SANITY,
+    )  # fmt: skip
+    _model_and_data(sanity)
+    sanity.add_argument("--few", type=_natural, default=32, metavar="N",
+                        help="images for attributions and curves (default: %(default)s)")  # fmt: skip
+    sanity.add_argument("--out", metavar="JSON", help="also write the figures with their provenance")
 
     compare = commands.add_parser("compare", parents=[data, split, run, output], help="fit and measure several methods")
     compare.add_argument("methods", nargs="+", metavar="METHOD", 

@@ -1,0 +1,143 @@
+"""`normoscope explain`: a page per image that says why it has its score, and a summary for machines."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from .. import sources
+from ..decoding import read_image
+from ..errors import NormoscopeError, OptionError
+from ..explanation import explain as why
+from ..explanation_page import Context, write_explanations
+from ..explanation_text import sentences
+from ..latent_groups import fitted_groups, scored_group
+from ..latent_view import LatentView, latent_view
+from ..latents import FEWEST, LatentEntropy, latent_entropy
+from ..model import Model
+from ..own_images import training_normals
+from ..persistence import load_model
+from ..transforms import Prepared
+from ..types import Collection, Embeds, Sample
+from .arguments import command_line, run_of
+from .output import emit, note
+
+__all__ = ["explain"]
+
+_OPTION = re.compile(r" (\w+)=(\S*)$")
+
+
+def explain(args: argparse.Namespace) -> int:
+    """Write the pages; nothing is written where an image cannot be read."""
+    run = run_of(args)
+    model = load_model(args.model, run)
+    if args.most < 1:
+        raise OptionError("--most", args.most, "at least 1")
+    asked = _asked(args)
+    prepared = model.prepare(asked.samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
+    notes = [*model.shape_notes(prepared), *(f"not explained: {problem}" for problem in prepared.problems)]
+    if seen := model.seen(prepared):
+        notes.append(f"{seen} of these images fitted or calibrated the model: their p-values promise nothing")
+    own, told = _own_data(args, model)
+    normals = None if own is None else training_normals(model, own)
+    if isinstance(model.detector, Embeds) and normals is None:
+        notes.append(told or "no training normal could be read: no neighbours, no latent space, no latent dimensions")
+    found, missing = why(model, prepared, normals, seed=args.seed, progress=run.progress)
+    view = _view(model, asked, prepared, own, normals)
+    context = Context(model, normals, view, [*notes, *missing], asked.spec, command_line(args))
+    index = write_explanations(found, context, Path(args.out))
+    for sentence in context.notes:
+        note(sentence, args.quiet)
+    told_all = [[one.name, *sentences(one, model.calibration)] for one in found]
+    content = {"index": str(index), "images": {name: lines for name, *lines in told_all}, "notes": list(context.notes)}
+    text = "\n\n".join("\n  ".join(lines) for lines in told_all)
+    emit("explain", content, f"{text}\n\npages  {index}", args.json)
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> Collection:
+    """List the images that are named: files, DATA#NAME for one image of some data, or all of some data."""
+    samples: list[Sample] = []
+    for text in args.images:
+        samples += _named(text, args)
+    names = [sample.name for sample in samples]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise OptionError("IMAGE", twice[0], "every image once")
+    if len(samples) > args.most:
+        expected = f"at most --most {args.most} images (they are {len(samples)}); name single ones as DATA#NAME"
+        raise OptionError("IMAGE", " ".join(args.images), expected)
+    return Collection(" ".join(args.images), samples)
+
+
+def _named(text: str, args: argparse.Namespace) -> Sequence[Sample]:
+    path = Path(text)
+    data, hash_sign, name = text.rpartition("#")
+    if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
+        return [Sample(text, partial(read_image, path))]
+    loaded = sources.load(
+        data if hash_sign else text, normal_class=args.normal_class, labelled=False, options=_options(args)
+    )
+    if not hash_sign:
+        return loaded.samples
+    found = [sample for sample in loaded.samples if sample.name == name]
+    if not found:
+        raise OptionError("IMAGE", text, f"an image of {data}, for instance {data}#{loaded.samples[0].name}")
+    return found
+
+
+def _options(args: argparse.Namespace) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for pair in args.option:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise OptionError("--option", pair, "KEY=VALUE")
+        options[key] = value
+    return options
+
+
+def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None, str]:
+    """Load what the model was fitted on; where it is not there, None and what to do."""
+    recorded = model.provenance["data"]
+    spec, options = recorded["spec"], {}
+    while found := _OPTION.search(spec):
+        options[found[1]] = found[2]
+        spec = spec[: found.start()]
+    try:
+        loaded = sources.load(
+            args.normals or spec,
+            normal_class=recorded["normal_class"],
+            group_regex=recorded["group_regex"],
+            options={} if args.normals else options,
+        )
+    except NormoscopeError as error:
+        if args.normals:
+            raise
+        return (
+            None,
+            f"no neighbours and no latent space: the model's own data are not here ({error}) Name them with --normals.",
+        )
+    # the same images at another path are still the model's own, name by name and hash by hash
+    return Collection(recorded["spec"], loaded.samples, loaded.normal_class, loaded.notes, loaded.titles), ""
+
+
+def _view(
+    model: Model, asked: Collection, prepared: Prepared, own: Collection | None, normals: Prepared | None
+) -> LatentView | None:
+    """Lay the latent space out; None without a latent vector or without training normals to compare with."""
+    if own is None or normals is None or not isinstance(model.detector, Embeds):
+        return None
+    groups, notes = fitted_groups(model, own)
+    return latent_view(model, [*groups, scored_group(asked, prepared)], entropy=_entropy(model, own), notes=notes)
+
+
+def _entropy(model: Model, own: Collection) -> LatentEntropy | None:
+    """Measure what the latent vectors hold of *select* normals, where enough are left."""
+    kept = model.parts["select"]
+    prepared = model.prepare([sample for sample in own.samples if sample.name in kept], skip_unreadable=True)
+    if len(prepared.samples) < FEWEST:
+        return None
+    return latent_entropy(model.detector, prepared.images, [sample.patient for sample in prepared.samples])

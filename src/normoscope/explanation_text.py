@@ -1,0 +1,117 @@
+"""An explanation in sentences that a reader can check against the figures below them.
+
+    Explanation --decision, regions, terms, latent vector, neighbours--> sentences, the decision first
+
+Places are those of the picture, not of the body: the picture's left is on the reader's left.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .calibration import Calibration
+from .explanation import Explanation
+from .regions import Region
+
+__all__ = ["place", "sentences"]
+
+_FEW = 3
+"""Regions, terms and dimensions that are told; tables hold the rest."""
+
+_UNUSUAL = 2.0
+"""Standard deviations from which a latent dimension is called unusual."""
+
+_ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
+
+
+def sentences(found: Explanation, calibration: Calibration) -> list[str]:
+    """Return what can be said of one image, in order of importance."""
+    told = [_decision(found, calibration), *_where(found, calibration.alpha), *_terms(found), *_latent(found)]
+    return [*told, *_near(found)]
+
+
+def _decision(found: Explanation, calibration: Calibration) -> str:
+    if found.pvalue is None or found.flagged is None:
+        return f"Its score is {found.score:.4g}; the model is not calibrated, so nothing says whether that is unusual."
+    n = len(calibration.scores)
+    reached = round(found.pvalue * (n + 1)) - 1
+    many = f"{reached} of {n} calibration {calibration.unit}s score at least as high (p = {found.pvalue:.3g})"
+    verb = "Flagged" if found.flagged else "Not flagged"
+    return f"{verb}: its score is {found.score:.4g}, and {many}."
+
+
+def _where(found: Explanation, alpha: float) -> list[str]:
+    if found.regions is None:
+        return ["Where it deviates, the model cannot say."]
+    standing = found.standing(alpha)
+    if not standing:
+        # a score and its map need not agree: one is of the whole image
+        spread = " What makes up the score is spread out, or not in the map." if found.flagged else ""
+        return [f"No region stands out from what normal images show at the same place (p ≤ {alpha:g}).{spread}"]
+    told = "; ".join(_region(region) for region in standing[:_FEW])
+    more = f"; and {len(standing) - _FEW} more" if len(standing) > _FEW else ""
+    many = "One region stands" if len(standing) == 1 else f"{len(standing)} regions stand"
+    return [f"{many} out from what normal images show at the same place: {told}{more}."]
+
+
+def _region(region: Region) -> str:
+    return (
+        f"{place(region)}, {100 * region.area:.2g} % of the picture, up to {region.peak:.1f} standard deviations "
+        f"(p = {region.pvalue:.3g})"
+    )
+
+
+def place(region: Region) -> str:
+    """Say in which ninth of the picture a region's middle lies.
+
+    Example:
+        >>> pixels = np.zeros((9, 9), bool)
+        >>> pixels[7, 1] = True
+        >>> place(Region(pixels, 1.0, 3.0, (7, 1), 0.05))
+        'lower left'
+    """
+    middle = [float(np.mean(index)) + 0.5 for index in np.nonzero(region.pixels)]
+    row, column = (min(2, int(3 * at / side)) for at, side in zip(middle, region.pixels.shape, strict=True))
+    return "centre" if row == column == 1 else f"{_ROWS[row]} {_COLUMNS[column]}"
+
+
+def _terms(found: Explanation) -> list[str]:
+    if not found.terms:
+        return []
+    total = sum(found.terms.values())
+    leading = sorted(found.terms.items(), key=lambda term: -abs(term[1]))[:_FEW]
+    if total > 0 and all(value >= 0 for value in found.terms.values()):
+        told = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in leading)
+    else:
+        told = ", ".join(f"{name} {value:+.3g}" for name, value in leading)
+    return [f"The score is made of: {told}."]
+
+
+def _latent(found: Explanation) -> list[str]:
+    shares = found.latent
+    if shares is None:
+        return []
+    leading = shares.leading(_FEW)
+    told = ", ".join(f"{i + 1} ({_deviation(shares.deviations[i])}, {shares.shares[i]:+.3g})" for i in leading)
+    unusual = int(np.sum(np.abs(np.nan_to_num(shares.deviations)) > _UNUSUAL))
+    count = f"{unusual} of {len(shares.shares)} latent dimensions lie more than {_UNUSUAL:g} standard deviations off"
+    return [
+        f"Of the {shares.name}, {shares.value:.3g} where normals have {shares.base:.3g}, dimensions {told} account for "
+        f"most; {count}."
+    ]
+
+
+def _deviation(deviation: float) -> str:
+    return "normals never vary in it" if math.isnan(deviation) else f"{deviation:+.1f} sd"
+
+
+def _near(found: Explanation) -> list[str]:
+    if not found.neighbours:
+        return []
+    share = found.further
+    return [
+        f"Its nearest training normal is {found.neighbours[0].distance:.3g} away in the latent space; "
+        f"{100 * share:.0f} % of the training normals are nearer than that to their own nearest."
+    ]
