@@ -163,7 +163,7 @@ def test_scores_have_their_columns_and_every_image_its_row(
 ) -> None:
     found = answered("score", model, *PHANTOM, "--out", tmp_path / "new" / "scores.csv")
     text = (tmp_path / "new" / "scores.csv").read_text()
-    assert text.startswith("image_path,pred_score,pvalue,pred_label,rule\n")
+    assert text.startswith("image_path,pred_score,pvalue,qvalue,pred_label,rule\n")
     rows = scores_in(tmp_path / "new" / "scores.csv")
     assert len(rows) == found["images"] == 140
     assert sum(int(row["pred_label"]) for row in rows) == found["flagged"]

@@ -13,6 +13,7 @@ from normoscope.statistics import (
     binomial,
     delong,
     delong_paired,
+    false_discovery_rates,
     holm,
     independent_pairs,
     mean_of_two,
@@ -211,3 +212,19 @@ def test_an_interval_without_bounds_prints_its_value_and_becomes_none_in_json() 
     assert str(interval) == "0.500"
     assert interval.to_json() == {"value": 0.5, "low": None, "high": None, "how": "why"}
     assert str(Interval(0.9, 0.85, 0.9449, "x")) == "0.900 [0.850, 0.945]"
+
+
+def test_q_values_are_benjamini_and_hochbergs_by_hand_and_keep_the_share_of_false_ones() -> None:
+    pvalues = np.array([0.04, 0.01, 0.5, 0.03])
+    # 0.01 x 4 / 1, 0.03 x 4 / 2 = 0.06, 0.04 x 4 / 3 = 0.0533 (which 0.03 takes too), 0.5
+    np.testing.assert_allclose(false_discovery_rates(pvalues), [0.16 / 3, 0.04, 0.5, 0.16 / 3])
+    assert false_discovery_rates(np.empty(0)).size == 0
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(400):
+        calibration = np.sort(rng.normal(size=200))
+        scores = np.concatenate([rng.normal(size=80), rng.normal(4, 1, 20)])
+        found = (1 + 200 - np.searchsorted(calibration, scores)) / 201  # conformal: they share their normals
+        flagged = false_discovery_rates(found) <= 0.1
+        shares.append(flagged[:80].sum() / max(1, flagged.sum()))
+    assert np.mean(shares) < 0.1 + 2 * np.std(shares) / 20

@@ -4,7 +4,7 @@
                 --plain values--> explanations.json
 
 Everything is drawn on scales that do not depend on the image, but for attributions: a score has no unit per pixel, so
-each of these is scaled to its own maximum, and the page says so.
+each of these is scaled to itself, and the page says so.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .latent_view import LatentView
 from .map_kinds import OWN, STANDARDISED
 from .model import Model
 from .persistence import write_atomically
-from .randomisation import Verdict
+from .randomisation import Check, Verdict
 from .regions import HEIGHT
 from .transforms import Prepared
 
@@ -43,6 +43,8 @@ __all__ = ["Context", "write_explanations"]
 
 SIDE = 320
 """Pictures are enlarged by whole pixels to about this side."""
+
+_BRIGHTEST = 0.99  # quantile of an attribution from which pixels are brightest
 
 _BARS = 8
 """Latent dimensions that are drawn."""
@@ -205,7 +207,7 @@ def _where(one: Explanation, model: Model) -> list[_Shown]:
     lines = [(region.pixels, MARK) for region in standing]
     if scale:
         heat = outlined(overlay(one.image, one.maps[OWN].pixels, scale), lines)
-        shown.append(_Shown("heatmap", _enlarged(heat), f"{_marked(len(standing))} {check.sentence}", failed))
+        shown.append(_Shown("heatmap", _enlarged(heat), _said(_marked(len(standing)), check), failed))
     if STANDARDISED in one.maps:
         # colours begin where clusters do
         away = outlined(overlay(one.image, one.maps[STANDARDISED].pixels, HEIGHT / FLOOR), lines)
@@ -213,6 +215,12 @@ def _where(one: Explanation, model: Model) -> list[_Shown]:
         caption = f"in standard deviations of normals at the same place: colour from {begin}, brightest from {full}"
         shown.append(_Shown("deviation from normals", _enlarged(away), caption, failed))
     return shown
+
+
+def _said(first: str, check: Check) -> str:
+    """Add what the check by random weights says, where there is one."""
+    said = "" if check.verdict is Verdict.NOT_APPLICABLE else f"{check.sentence[0].upper()}{check.sentence[1:]}."
+    return f"{first} {said}".strip()
 
 
 def _marked(count: int) -> str:
@@ -233,12 +241,12 @@ def _regions(one: Explanation, alpha: float) -> list[dict[str, Any]]:
 
 
 def _attribution(name: str, one: Explanation, found: Explained) -> _Shown:
-    """Draw the shares that raise the score, over the image, up to this map's own maximum."""
+    """Draw the shares that raise the score, over the image, scaled to itself."""
     raising = np.clip(found.pixels, 0, None)
-    full = float(raising.max())
+    full = float(np.quantile(raising, _BRIGHTEST)) or float(raising.max())
     picture = overlay(one.image, raising, full) if full > 0 else greyscale(one.image)
     failed = found.check.verdict is Verdict.FAILS
-    return _Shown(name.replace("-", " "), _enlarged(picture), found.check.sentence, failed)
+    return _Shown(name.replace("-", " "), _enlarged(picture), _said("", found.check), failed)
 
 
 def _faithful(one: Explanation) -> list[dict[str, Any]]:

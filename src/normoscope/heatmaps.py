@@ -21,8 +21,10 @@ import numpy.typing as npt
 from jaxtyping import Float, UInt8
 
 from .errors import OptionError
+from .map_kinds import map_check
 from .model import Model
 from .persistence import write_atomically
+from .randomisation import Check
 from .transforms import Prepared
 
 __all__ = ["FLOOR", "OPACITY", "colour", "file_names", "greyscale", "overlay", "write_maps"]
@@ -76,19 +78,23 @@ def overlay(
     return np.asarray(np.rint(shown), np.uint8)
 
 
-def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = False) -> None:
+def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = False) -> Check:
     """Write each image's raw map (`NAME.npy`, float32), heatmap (`NAME.png`) and marked regions, then `maps.csv`.
 
     All have the size that the model sees. `masks/NAME.png` is white in the regions that stand at the wished false-alarm
-    rate, and `maps.csv` counts them and gives the smallest p-value of any region. Every file appears whole; `maps.csv`
-    comes last and lists all of them, so where it stands, nothing is missing. A model without calibration normals has
-    neither scale nor regions, and writes no pictures.
+    rate; `maps.csv` counts them, gives the smallest p-value of any region, and says whether the model's maps change
+    when its weights are drawn anew (sanity: holds, fails, not applicable). Every file appears whole; `maps.csv` comes last
+    and lists all of them, so where it stands, nothing is missing. A model without calibration normals has neither scale
+    nor regions, and writes no pictures.
 
     Args:
         model: A model that localises.
         prepared: The images.
         folder: Made if it is not there; files of other names are left alone.
         progress: Show a bar.
+
+    Returns:
+        The check of the maps by random weights, on up to 16 of the images.
 
     Raises:
         OptionError: The method cannot localise; nothing is written.
@@ -100,6 +106,7 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
     names = [sample.name for sample in prepared.samples]
     scale = model.calibration.map_scale
     rows = []
+    check = map_check(model, prepared.images)
     maps = model.maps(prepared.images, progress=progress)
     for i, (name, file, pixel_scores) in enumerate(zip(names, file_names(names), maps, strict=True)):
         _write_whole(folder / f"{file}.npy", _npy(pixel_scores))
@@ -115,9 +122,10 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
             _write_whole(folder / mask, _png(255 * model.marked(pixel_scores).astype(np.uint8)))
             count = str(sum(region.pvalue <= model.calibration.alpha for region in found))
             pvalue = f"{found[0].pvalue:.6g}" if found else "1"
-        rows.append([*row, picture, mask, count, pvalue])
-    head = ["image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue"]
+        rows.append([*row, picture, mask, count, pvalue, check.verdict.value])
+    head = ["image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue", "sanity"]
     write_atomically(folder / "maps.csv", _csv(head, rows))
+    return check
 
 
 def file_names(names: Iterable[str]) -> list[str]:

@@ -30,6 +30,7 @@ from .latent_groups import fitted_groups, scored_group
 from .latent_page import LatentPage, latent_page, policy
 from .latent_view import latent_view
 from .latents import FEWEST, LatentEntropy, latent_entropy
+from .map_kinds import map_check
 from .metrics import title
 from .persistence import write_atomically
 from .statistics import Interval
@@ -82,6 +83,7 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
         images=images,
         scale_bar=_scale_bar(),
         floor=FLOOR,
+        check=map_check(found.model, found.prepared.images) if found.model.localizes and images else None,
         outlines=found.evaluation.lesion_share > 0,
         facts=_facts(found),
         recipe=methods.to_json(found.model.recipe),

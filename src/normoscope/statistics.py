@@ -30,6 +30,7 @@ __all__ = [
     "binomial",
     "delong",
     "delong_paired",
+    "false_discovery_rates",
     "holm",
     "independent_pairs",
     "mean_of_two",
@@ -264,6 +265,23 @@ def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float
     sd = float(np.std(values, ddof=1))
     half = float(stdtrit(n - 1, 1 - _TAIL)) * sd / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, f"t over {n} seeds"), sd
+
+
+def false_discovery_rates(pvalues: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Return each image's q-value: flag those of a list with q <= a, and at most a share a of them are expected normal.
+
+    q_(k) is the least over j >= k of m p_(j) / j, at most 1 (Benjamini and Hochberg). Conformal p-values that share
+    their calibration normals depend on each other positively, which the bound allows. It holds for the list as a whole:
+    of one image, or of the regions in it, it says nothing.
+
+    Args:
+        pvalues: In (0, 1], in any order; 1 or more.
+
+    Reference: Benjamini & Hochberg, J. R. Stat. Soc. B 57 (1995); Bates et al., Ann. Stat. 51 (2023), theorem 2.
+    """
+    from scipy.stats import false_discovery_control
+
+    return np.asarray(false_discovery_control(pvalues)) if len(pvalues) else np.asarray(pvalues)
 
 
 def holm(pvalues: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

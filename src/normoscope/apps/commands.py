@@ -23,7 +23,9 @@ from ..model import RECALIBRATE, Model
 from ..model import fit as fit_model
 from ..partitions import Partition, partition
 from ..persistence import load_model, replace_calibration, save_model, write_atomically
+from ..randomisation import Verdict
 from ..splits import PARTS
+from ..statistics import false_discovery_rates
 from ..transforms import Prepared
 from ..types import Collection, Sample
 from .arguments import (
@@ -67,7 +69,9 @@ def score(args: Args) -> int:
     if args.maps:
         from ..heatmaps import write_maps
 
-        write_maps(model, prepared, Path(args.maps), progress=run.progress)
+        check = write_maps(model, prepared, Path(args.maps), progress=run.progress)
+        if check.verdict is Verdict.FAILS:
+            note(f"the maps: each {check.sentence}", args.quiet)
     flags = model.calibration.flags(scores)
     content = {
         "scores": str(out),
@@ -104,19 +108,20 @@ def score(args: Args) -> int:
 
 
 def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64]) -> str:
-    """Write image_path, pred_score, pvalue, pred_label, rule; empty where there is nothing to say."""
+    """Write image_path, pred_score, pvalue, qvalue, pred_label, rule; empty where there is nothing to say."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["image_path", "pred_score", "pvalue", "pred_label", "rule"])
+    writer.writerow(["image_path", "pred_score", "pvalue", "qvalue", "pred_label", "rule"])
     c = model.calibration
     known = c.calibrated
     pvalues, flags = c.pvalues(scores), c.flags(scores)
+    qvalues = false_discovery_rates(pvalues) if known else pvalues
     rule = str(c.rule) if known else c.status
     for i, (sample, value) in enumerate(zip(prepared.samples, scores.tolist(), strict=True)):
-        row = [f"{pvalues[i]:.6g}", int(flags[i])] if flags is not None else ["", ""]
+        row = [f"{pvalues[i]:.6g}", f"{qvalues[i]:.6g}", int(flags[i])] if flags is not None else ["", "", ""]
         writer.writerow([sample.name, repr(value), *row, rule])
     for problem in prepared.problems:
-        writer.writerow([problem.file, "", "", "", f"not scored: {problem.cause}"])
+        writer.writerow([problem.file, "", "", "", "", f"not scored: {problem.cause}"])
     return file.getvalue()
 
 
