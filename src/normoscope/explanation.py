@@ -103,13 +103,8 @@ class Explanation:
         """Return the regions with p <= alpha."""
         return [region for region in self.regions or () if region.pvalue <= alpha]
 
-    def to_json(self, alpha: float, normals: Sequence[str] = ()) -> dict[str, Any]:
-        """Return plain values, without pixels.
-
-        Args:
-            alpha: Level of the regions that stand.
-            normals: Names of the training normals, for the neighbours.
-        """
+    def to_json(self, alpha: float) -> dict[str, Any]:
+        """Return plain values, without pixels; regions are those with p <= alpha."""
         return {
             "image_path": self.name,
             "pred_score": self.score,
@@ -118,7 +113,7 @@ class Explanation:
             "regions": None if self.regions is None else [region.to_json() for region in self.standing(alpha)],
             "terms": dict(self.terms),
             "latent": None if self.latent is None else self.latent.to_json(),
-            "neighbours": [{"image_path": normals[n.row], "distance": n.distance} for n in self.neighbours],
+            "neighbours": [{"image_path": n.name, "distance": n.distance} for n in self.neighbours],
             "normals_nearer_to_their_nearest": None if math.isnan(self.further) else self.further,
             "maps": {
                 name: {
@@ -219,7 +214,11 @@ class _Latents:
             return None
         if normals is None:
             return None
-        return cls(model, detector, NormalLatents.of(encoded(detector.embed, normals.images)))
+        return cls(
+            model,
+            detector,
+            NormalLatents.of(encoded(detector.embed, normals.images), [s.name for s in normals.samples]),
+        )
 
     def embedded(self, few: Few, row: int) -> Float[np.ndarray, " d"]:
         """Return one image's latent vector."""

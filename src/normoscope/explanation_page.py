@@ -108,7 +108,6 @@ def write_explanations(found: Sequence[Explanation], context: Context, folder: P
 
 def _summary(found: Sequence[Explanation], files: Sequence[str], context: Context) -> dict[str, Any]:
     alpha = context.model.calibration.alpha
-    names = [sample.name for sample in context.normals.samples] if context.normals else []
     return {
         "method": context.model.method,
         "preset": context.model.preset,
@@ -117,7 +116,7 @@ def _summary(found: Sequence[Explanation], files: Sequence[str], context: Contex
         "normoscope": __version__,
         "notes": list(context.notes),
         "images": [
-            {"page": file, "sentences": sentences(one, context.model.calibration), **one.to_json(alpha, names)}
+            {"page": file, "sentences": sentences(one, context.model.calibration), **one.to_json(alpha)}
             for one, file in zip(found, files, strict=True)
         ],
     }
@@ -295,7 +294,7 @@ def _neighbours(one: Explanation, normals: Prepared | None) -> list[_Shown]:
         return []
     batch = normals.images.batch(np.asarray([near.row for near in one.neighbours], np.int64)).numpy()
     return [
-        _Shown(normals.samples[near.row].name, _enlarged(greyscale(image), SIDE // 2), f"distance {near.distance:.3g}")
+        _Shown(near.name, _enlarged(greyscale(image), SIDE // 2), f"distance {near.distance:.3g}")
         for near, image in zip(one.neighbours, batch, strict=True)
     ]
 

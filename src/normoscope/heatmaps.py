@@ -83,9 +83,9 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
 
     All have the size that the model sees. `masks/NAME.png` is white in the regions that stand at the wished false-alarm
     rate; `maps.csv` counts them, gives the smallest p-value of any region, and says whether the model's maps change
-    when its weights are drawn anew (sanity: holds, fails, not applicable). Every file appears whole; `maps.csv` comes last
-    and lists all of them, so where it stands, nothing is missing. A model without calibration normals has neither scale
-    nor regions, and writes no pictures.
+    when its weights are drawn anew (sanity: holds, fails, not applicable). Every file appears whole; `maps.csv` comes
+    last and lists all of them, so where it stands, nothing is missing. A model without calibration normals has neither
+    scale nor regions, and writes no pictures.
 
     Args:
         model: A model that localises.

@@ -1,0 +1,261 @@
+"""An explanation against the model it explains, in numbers and in sentences."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from normoscope import methods
+from normoscope.apps.cli import main
+from normoscope.attribution import Attribution, differentiable
+from normoscope.calibration import Calibration
+from normoscope.errors import OptionError, TooFewImagesError
+from normoscope.explanation import Explanation, explain
+from normoscope.explanation_page import Context, write_explanations
+from normoscope.explanation_text import place, sentences
+from normoscope.map_kinds import NEAREST, OWN
+from normoscope.model import Model, fit
+from normoscope.neighbours import NormalLatents
+from normoscope.own_images import training_normals
+from normoscope.partitions import Partition
+from normoscope.persistence import load_model, save_model
+from normoscope.regions import Region
+from normoscope.transforms import Prepared
+from toys import PHANTOM, Typed
+
+
+@pytest.fixture(scope="module")
+def model(small_phantom: Partition) -> Model:
+    recipe = methods.build("conocc", "quick", {"epochs": 8, "update_interval": 2, "latent_dim": 8})
+    return fit("conocc", recipe, small_phantom)
+
+
+@pytest.fixture(scope="module")
+def normals(model: Model, small_phantom: Partition) -> Prepared:
+    found = training_normals(model, small_phantom.collection)
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def abnormal(model: Model, small_phantom: Partition) -> Prepared:
+    return model.prepare([sample for sample in small_phantom.samples["test"] if sample.label][:3])
+
+
+@pytest.fixture(scope="module")
+def found(model: Model, abnormal: Prepared, normals: Prepared) -> list[Explanation]:
+    return explain(model, abnormal, normals)[0]
+
+
+# --- attributions of the score
+
+
+def test_integrated_gradients_sum_to_the_difference_of_the_two_scores(model: Model, abnormal: Prepared) -> None:
+    pca = fit("pca", methods.build("pca"), _data(model))
+    image = abnormal.images.batch(np.array([0]))[0]
+    counterpart = pca.counterparts(image[None])["median"][0]
+    shares = Attribution.INTEGRATED(pca.batch_score, image, counterpart)
+    gap = pca.batch_score(torch.stack([image, counterpart]))
+    # the score is quadratic on the line, so that the sum over points is nearly exact
+    assert float(shares.sum()) == pytest.approx(float(gap[0] - gap[1]), rel=1e-3)
+
+
+def _data(model: Model) -> Partition:
+    from normoscope.partitions import partition
+    from normoscope.sources import load
+
+    options = dict(pair.split("=") for pair in model.provenance["data"]["spec"].split()[1:])
+    return partition(load("phantom", options=options))
+
+
+def test_the_gradient_is_the_scores_slope() -> None:
+    weights = torch.arange(16.0).view(1, 4, 4) - 5
+    shares = Attribution.GRADIENT(lambda x: (x * weights).sum((1, 2, 3)), torch.rand(1, 4, 4), torch.zeros(1, 4, 4))
+    torch.testing.assert_close(shares, weights[0].abs())
+
+
+def test_occlusion_gives_each_square_what_the_score_loses_without_it() -> None:
+    image = torch.zeros(1, 16, 16)
+    image[:, 4:6, 8:10] = 1.0
+    shares = Attribution.OCCLUSION(lambda x: x.sum((1, 2, 3)), image, torch.zeros(1, 16, 16))
+    # squares of 2 x 2 moved by 1: a pixel's share is the mean over the squares that hold it
+    assert float(shares[4, 8]) == pytest.approx((4 + 2 + 2 + 1) / 4)
+    assert float(shares[3, 8]) == pytest.approx((0 + 0 + 1 + 2) / 4)
+    assert float(shares[12, 2]) == 0
+
+
+def test_a_score_that_leaves_torch_has_no_gradient_and_says_which_attribution_is_left(small_phantom: Partition) -> None:
+    knn = fit("knn", methods.build("knn"), small_phantom)
+    image = small_phantom.images["test"].batch(np.array([0]))[0]
+    assert not differentiable(knn.batch_score, image)
+    with pytest.raises(OptionError, match="occlusion"):
+        Attribution.INTEGRATED(knn.batch_score, image, image)
+
+
+# --- one image
+
+
+def test_an_explanation_holds_the_scores_p_values_and_regions_of_the_model(
+    model: Model, abnormal: Prepared, found: list[Explanation]
+) -> None:
+    scores = model.scores(abnormal.images)
+    assert [one.score for one in found] == pytest.approx(scores.tolist())
+    assert [one.pvalue for one in found] == pytest.approx(model.calibration.pvalues(scores).tolist())
+    maps = list(model.maps(abnormal.images))
+    for one, pixel_scores in zip(found, maps, strict=True):
+        np.testing.assert_allclose(one.maps[OWN].pixels, pixel_scores, rtol=1e-5)
+        assert model.normal_maps is not None
+        assert [r.pvalue for r in one.regions or ()] == [r.pvalue for r in model.normal_maps.regions(pixel_scores)]
+        marked = np.any([r.pixels for r in one.standing(0.05)] or [np.zeros_like(pixel_scores, bool)], axis=0)
+        np.testing.assert_array_equal(marked, model.marked(pixel_scores))
+
+
+def test_latent_shares_are_of_the_distance_to_the_centre_and_sum_to_its_excess(
+    model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
+) -> None:
+    z = model.detector.embed(abnormal.images.batch(np.arange(3))).double().numpy()  # type: ignore[attr-defined]
+    centre = model.detector.network.center.double().numpy()  # type: ignore[attr-defined]
+    for row, one in enumerate(found):
+        assert one.latent is not None
+        assert one.latent.value == pytest.approx(float(((z[row] - centre) ** 2).sum()), rel=0.02)
+        assert one.latent.shares.sum() == pytest.approx(one.latent.value - one.latent.base, abs=1e-6)
+
+
+def test_neighbours_are_the_nearest_and_their_distance_is_compared_with_the_normals_own() -> None:
+    latents = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [5.0, 2.0]])
+    normals = NormalLatents.of(latents, "abcd")
+    assert normals.apart.tolist() == [1, 1, 2, 2]
+    near = normals.nearest(np.array([5.0, 0.5]), 2)
+    assert [(n.row, n.name, n.distance) for n in near] == [(2, "c", 0.5), (3, "d", 1.5)]
+    assert normals.further_than(1.5) == 0.5
+    with pytest.raises(TooFewImagesError):
+        NormalLatents.of(latents[:1], "a")
+
+
+def test_the_nearest_normal_is_a_counterpart_and_without_normals_it_is_not(
+    model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
+) -> None:
+    every = normals.images.batch(np.arange(len(normals.samples)))
+    for one in found:
+        distances = (every - torch.from_numpy(one.image)).square().sum((1, 2, 3))
+        expected = every[int(distances.argmin())].numpy()
+        np.testing.assert_allclose(one.counterparts[NEAREST], expected, atol=1e-6)
+    alone, _ = explain(model, abnormal)
+    assert NEAREST not in alone[0].counterparts
+    assert alone[0].latent is None
+    assert alone[0].neighbours == ()
+
+
+# --- sentences
+
+
+def plain(found: Explanation, **changes: Any) -> Explanation:
+    return replace(found, **{"regions": (), "terms": {}, "latent": None, "neighbours": (), **changes})
+
+
+def test_the_decision_is_told_with_the_count_that_makes_its_p_value(found: list[Explanation]) -> None:
+    calibration = Calibration.fit(np.arange(1.0, 40.0), alpha=0.05)
+    told = sentences(plain(found[0], score=38.0, pvalue=0.075, flagged=False), calibration)
+    assert told[0] == "Not flagged: its score is 38, and 2 of 39 calibration images score at least as high (p = 0.075)."
+    told = sentences(plain(found[0], score=99.0, pvalue=0.025, flagged=True), calibration)
+    assert told[0].startswith("Flagged: its score is 99, and 0 of 39")
+    assert "No region stands out" in told[1]
+    unsure = sentences(plain(found[0], pvalue=None, flagged=None), Calibration.fit(np.empty(0)))
+    assert "not calibrated" in unsure[0]
+
+
+def test_terms_are_told_as_shares_unless_one_is_negative(found: list[Explanation]) -> None:
+    calibration = Calibration.fit(np.arange(1.0, 40.0), alpha=0.05)
+    told = sentences(plain(found[0], terms={"edges": 1.0, "texture": 3.0}), calibration)[-1]
+    assert told == "The score is made of: texture 75 %, edges 25 %."
+    told = sentences(plain(found[0], terms={"edges": -1.0, "texture": 3.0}), calibration)[-1]
+    assert told == "The score is made of: texture +3, edges -1."
+
+
+@pytest.mark.parametrize(("at", "told"), [((0, 0), "upper left"), ((4, 4), "centre"), ((8, 4), "lower centre"),
+                                          ((4, 8), "middle right")])  # fmt: skip
+def test_places_are_those_of_the_picture(at: tuple[int, int], told: str) -> None:
+    pixels = np.zeros((9, 9), bool)
+    pixels[at] = True
+    assert place(Region(pixels, 1.0, 3.0, at, 0.05)) == told
+
+
+# --- pages and the command
+
+
+def test_pages_hold_no_name_that_could_leave_them_or_their_folder(
+    model: Model, found: list[Explanation], tmp_path: Path
+) -> None:
+    names = ["../../x", "<script>alert(1)</script>", "index"]
+    renamed = [replace(one, name=name) for one, name in zip(found, names, strict=True)]
+    index = write_explanations(renamed, Context(model), tmp_path / "pages")
+    files = sorted(path.name for path in (tmp_path / "pages").iterdir())
+    assert len(files) == 5
+    assert index.name in files
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pages"]
+    for file in files:
+        assert "<script>alert" not in (tmp_path / "pages" / file).read_text() or file == "explanations.json"
+    summary = json.loads((tmp_path / "pages" / "explanations.json").read_text())
+    assert [image["image_path"] for image in summary["images"]] == names
+    assert all((tmp_path / "pages" / image["page"]).is_file() for image in summary["images"])
+
+
+def test_explain_writes_a_page_for_each_file_and_each_named_image(
+    typed: Typed, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    answered("fit", "pca", *PHANTOM, "--out", tmp_path / "m")
+    Image.fromarray(np.full((28, 28), 90, np.uint8)).save(tmp_path / "own.png")
+    named = f"{PHANTOM[0]}#test/abnormal-00001"
+    told = answered("explain", tmp_path / "m", tmp_path / "own.png", named, *PHANTOM[1:], "--out", tmp_path / "why")
+    assert set(told["images"]) == {str(tmp_path / "own.png"), "test/abnormal-00001"}
+    summary = json.loads((tmp_path / "why" / "explanations.json").read_text())
+    for image in summary["images"]:
+        assert (tmp_path / "why" / image["page"]).stat().st_size > 20_000
+        assert len(image["neighbours"]) == 5
+        assert image["latent"]["value_of"].startswith("anomaly score")
+        assert {"map", "gradient", "integrated-gradients", "occlusion", "random"} <= set(image["maps"])
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (["phantom#test/no-such-image"], "for instance phantom#train/normal-00000"),
+        (["phantom#test/abnormal-00001", "phantom#test/abnormal-00001"], "every image once"),
+        (["phantom"], "at most --most 20 images"),
+        (["nowhere.png"], "an existing folder"),
+    ],
+)
+def test_images_that_cannot_be_explained_are_refused_in_a_sentence(
+    images: list[str], said: str, model: Model, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_model(model, tmp_path / "m")
+    assert main(["explain", str(tmp_path / "m"), *images, *PHANTOM[1:], "--out", str(tmp_path / "why"), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "why").exists()
+
+
+def test_without_the_models_own_data_the_pages_say_what_is_missing(
+    model: Model, found: list[Explanation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    provenance = {**model.provenance, "data": {**model.provenance["data"], "spec": "folder:/gone"}}
+    save_model(replace(model, provenance=provenance), tmp_path / "m")
+    assert load_model(tmp_path / "m").provenance["data"]["spec"] == "folder:/gone"
+    typed = ["explain", str(tmp_path / "m"), "phantom#test/abnormal-00001", *PHANTOM[1:], "--out", str(tmp_path / "w")]
+    assert main([*typed, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert any("the model's own data are not here" in note for note in said["notes"])
+    summary = json.loads((tmp_path / "w" / "explanations.json").read_text())
+    assert summary["images"][0]["neighbours"] == []
+    assert summary["images"][0]["normals_nearer_to_their_nearest"] is None
+    assert not math.isnan(summary["images"][0]["pred_score"])
