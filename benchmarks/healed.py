@@ -30,7 +30,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.filters import gaussian, threshold_otsu
 
-from normoscope.anomalies import _blend  # the package's one solver of Poisson's equation
+from normoscope.anomalies import blend
 from normoscope.faithfulness import Chance
 from normoscope.images import PixelStore
 from normoscope.lesions import Lesions, share
@@ -79,7 +79,7 @@ def healed(image: npt.NDArray[np.uint8], mask: Mask) -> npt.NDArray[np.uint8] | 
     if step is None:
         return None
     piece = ndimage.shift(grey, step, order=0)
-    blended = _blend(grey[None], piece[None], region, 1.0)[0]
+    blended = blend(grey[None], piece[None], region, 1.0)[0]
     return np.asarray(np.clip(np.rint(blended), 0, 255), np.uint8)
 
 

@@ -145,7 +145,9 @@ def localisation_page() -> str:
     ]
     for title, file in (("Phantom", "localisation.json"), ("Real tumours", "localisation_healed.json")):
         found = json.loads((ROOT / "results" / file).read_text(encoding="utf-8"))
-        parts += [f"## {title}\n", _localised(found), "```sh\n" + "\n".join(found["commands"]) + "\n```\n"]
+        options = found["options"]
+        shown = f"Preset {options['preset']}, {options['size']} pixels; in brackets behind a method, how many seeds.\n"
+        parts += [f"## {title}\n", shown, _localised(found), "```sh\n" + "\n".join(found["commands"]) + "\n```\n"]
     return "\n".join(parts)
 
 
@@ -155,35 +157,37 @@ _LOCALISED = {
     "pointing_small": "pointing, 0.5 to 3 %",
     "pointing": "pointing",
     "aupro": "AUPRO",
-    "deletion, nearest normal": "deletion",
-    "insertion, nearest normal": "insertion",
+    "deletion, nearest normal": "deletion (of a random map)",
+    "insertion, nearest normal": "insertion (of a random map)",
     "random_weights": "random weights",
 }
 
 
 def _localised(found: dict[str, Any]) -> str:
-    """One line per method's own map and its standardised map, the chance maps last; seeds in brackets."""
+    """Two lines per method, its own map and the same standardised; chance maps last."""
     lines = ["| map | " + " | ".join(_LOCALISED.values()) + " |", "|---" * (len(_LOCALISED) + 1) + "|"]
     known = {name: one["mean"] for name, one in found["methods"].items() if "mean" in one}
     for name, mean in sorted(known.items(), key=lambda item: -item[1]["rows"]["map"]["pointing"]["value"]):
-        seeds = len(found["methods"][name]["runs"])
-        for kind in ("map", "standardised map"):
-            own = mean["rows"].get(kind)
-            if own is not None:
-                whole = {key: mean.get(key) for key in ("marked_normals", "hit_lesions")} if kind == "map" else {}
-                lines.append(
-                    _figures(f"{name} ({seeds})" if kind == "map" else "its standardised map", {**own, **whole})
-                )
-    chance = next(iter(known.values()), {"rows": {}})["rows"]
-    lines += [
-        _figures(f"*{kind}*", chance[kind]) for kind in ("random", "centre", "brightest", "edges") if kind in chance
-    ]
+        rows, seeds = mean["rows"], len(found["methods"][name]["runs"])
+        whole = {key: mean.get(key) for key in ("marked_normals", "hit_lesions")}
+        lines.append(_figures(f"{name} ({seeds})", {**rows["map"], **whole}, rows["random"]))
+        if "standardised map" in rows:
+            lines.append(_figures("its standardised map", rows["standardised map"], rows["random"]))
+    chance = next(iter(known.values()))["rows"]
+    for kind in ("random", "centre", "brightest", "edges"):
+        # curves depend on the method's score, so that no one figure stands for all
+        lines.append(_figures(f"*{kind}*", {k: v for k, v in chance[kind].items() if "normal" not in k}, {}))
     return "\n".join(lines) + "\n"
 
 
-def _figures(name: str, values: dict[str, Any]) -> str:
-    texts = [f"{values[key]['value']:.3f}" if values.get(key) else "–" for key in _LOCALISED]
-    return f"| {name} | {' | '.join(texts)} |"
+def _figures(name: str, values: dict[str, Any], random: dict[str, Any]) -> str:
+    def text(key: str) -> str:
+        if not values.get(key):
+            return "–"
+        beside = f" ({random[key]['value']:.2f})" if key.endswith("nearest normal") and random.get(key) else ""
+        return f"{values[key]['value']:.3f}{beside}"
+
+    return f"| {name} | {' | '.join(map(text, _LOCALISED))} |"
 
 
 def results_table(files: list[str], more: list[str]) -> str:

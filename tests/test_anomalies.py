@@ -124,7 +124,7 @@ def test_poisson_blending_solves_the_discrete_equation_as_a_dense_solver_does() 
     mask = np.zeros((12, 11), bool)
     mask[3:9, 2:8] = rng.random((6, 6)) < 0.8  # ragged, with holes and loose pixels
     for share in (1.0, 0.45):
-        blended = anomalies._blend(target, source, mask, share)
+        blended = anomalies.blend(target, source, mask, share)
         assert (blended[:, ~mask] == target[:, ~mask]).all()
         at = [tuple(pixel) for pixel in np.argwhere(mask)]
         for channel in range(3):

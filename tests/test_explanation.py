@@ -195,7 +195,7 @@ def test_places_are_those_of_the_picture(at: tuple[int, int], told: str) -> None
 def test_pages_hold_no_name_that_could_leave_them_or_their_folder(
     model: Model, found: list[Explanation], tmp_path: Path
 ) -> None:
-    names = ["../../x", "<script>alert(1)</script>", "index"]
+    names = ["index.png", "<script>alert(1)</script>", "image-index.png"]
     renamed = [replace(one, name=name) for one, name in zip(found, names, strict=True)]
     index = write_explanations(renamed, Context(model), tmp_path / "pages")
     files = sorted(path.name for path in (tmp_path / "pages").iterdir())
@@ -221,7 +221,7 @@ def test_explain_writes_a_page_for_each_file_and_each_named_image(
     for image in summary["images"]:
         assert (tmp_path / "why" / image["page"]).stat().st_size > 20_000
         assert len(image["neighbours"]) == 5
-        assert image["latent"]["value_of"].startswith("anomaly score")
+        assert image["maps"]["occlusion"]["compared_with"] in ("reconstruction", "median", "nearest normal")
         assert {"map", "gradient", "integrated-gradients", "occlusion", "random"} <= set(image["maps"])
 
 
@@ -259,3 +259,39 @@ def test_without_the_models_own_data_the_pages_say_what_is_missing(
     assert summary["images"][0]["neighbours"] == []
     assert summary["images"][0]["normals_nearer_to_their_nearest"] is None
     assert not math.isnan(summary["images"][0]["pred_score"])
+
+
+def test_a_latent_value_that_is_rounding_is_not_explained(small_phantom: Partition, abnormal: Prepared) -> None:
+    pca = fit("pca", methods.build("pca"), small_phantom)
+    found, notes = explain(pca, abnormal, training_normals(pca, small_phantom.collection))
+    assert all(one.latent is None for one in found)  # what a subspace decodes lies in it, and scores nothing
+    assert any("next to nothing for all" in note or "is next to nothing" in note for note in notes)
+
+
+def test_an_image_that_fitted_the_model_gets_no_p_value(model: Model, small_phantom: Partition) -> None:
+    own = model.prepare(small_phantom.samples["train"][:1])
+    (one,), _ = explain(model, own)
+    assert one.seen
+    assert one.pvalue is None
+    assert one.flagged is None
+    assert "it fitted or calibrated the model" in sentences(one, model.calibration)[0]
+
+
+def test_where_no_region_could_stand_none_is_denied(model: Model, abnormal: Prepared) -> None:
+    assert model.normal_maps is not None
+    few = replace(model, normal_maps=replace(model.normal_maps, masses=model.normal_maps.masses[:12]))
+    (one, *_), _ = explain(few, abnormal)
+    assert one.regions is None
+    assert "the model cannot say" in sentences(one, model.calibration)[1]
+
+
+def test_each_attribution_is_compared_with_what_the_model_finds_most_normal(
+    model: Model, found: list[Explanation]
+) -> None:
+    for one in found:
+        scores = {
+            which: float(model.batch_score(torch.from_numpy(image)[None])[0])
+            for which, image in one.counterparts.items()
+        }
+        assert one.maps["occlusion"].against == min(scores, key=scores.__getitem__)
+        assert one.maps["gradient"].against is None

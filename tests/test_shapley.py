@@ -82,20 +82,20 @@ def test_global_random_state_is_left_as_it_was() -> None:
 def test_a_detector_is_explained_by_its_centre_or_by_what_its_latent_vector_decodes_to(normals: PixelStore) -> None:
     images = draw_blobs(3, seed=5)
     conocc = methods.build("conocc", "quick", {"epochs": 3, "update_interval": 1}).fit(normals, Run())
-    value = value_of_latent(conocc)
+    value = value_of_latent(conocc, conocc.anomaly_score)
     assert value is not None
     latents = conocc.embed(images)  # type: ignore[attr-defined]
     expected = (latents - conocc.network.center).square().sum(1)  # type: ignore[attr-defined]
     np.testing.assert_allclose(value.of(latents.double().numpy()), expected.detach().numpy(), rtol=1e-4)
 
     pca = methods.build("pca").fit(normals, Run())
-    value = value_of_latent(pca)
+    value = value_of_latent(pca, pca.anomaly_score)
     assert value is not None
     assert "decodes to" in value.name
     latents = pca.embed(images)  # type: ignore[attr-defined]
     redrawn = pca.reconstruct(images).clamp(0, 1)  # type: ignore[attr-defined]
     np.testing.assert_allclose(value.of(latents.double().numpy()), pca.anomaly_score(redrawn).numpy(), atol=1e-6)
-    assert value_of_latent(methods.build("knn").fit(normals, Run())) is None
+    assert value_of_latent(knn := methods.build("knn").fit(normals, Run()), knn.anomaly_score) is None
 
 
 def test_decoding_what_was_embedded_is_the_reconstruction(normals: PixelStore) -> None:
@@ -106,3 +106,11 @@ def test_decoding_what_was_embedded_is_the_reconstruction(normals: PixelStore) -
         torch.testing.assert_close(
             detector.decode(detector.embed(images)), detector.reconstruct(images), atol=1e-4, rtol=1e-3
         )
+
+
+def test_the_same_seed_gives_the_same_shares_also_where_three_dimensions_interact() -> None:
+    def triple(z: Any) -> Any:
+        return z[:, 0] * z[:, 1] * z[:, 3]
+
+    first, again = (latent_shares(Value("triple", triple), LATENT, NORMALS, seed=4) for _ in range(2))
+    np.testing.assert_array_equal(first.shares, again.shares)

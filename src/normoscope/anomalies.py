@@ -30,7 +30,7 @@ from .errors import ImageShapeError, OptionError, TooFewImagesError
 from .images import PixelStore, allocate, check_shape
 from .types import Images
 
-__all__ = ["Anomaly", "Planted", "plant", "suite"]
+__all__ = ["Anomaly", "Planted", "blend", "plant", "suite"]
 
 Image = npt.NDArray[np.float64]
 """One image (c, h, w) in [0, 1]."""
@@ -329,10 +329,10 @@ def _foreign_patch(image: Image, donor: Image, rng: np.random.Generator) -> tupl
     here, there = ellipse.centre(image, rng), ellipse.centre(donor, rng)
     mask = ellipse.radius(here, *image.shape[1:]) < 1
     moved = np.roll(donor, tuple(here - there), axis=(1, 2))
-    return _blend(image, moved, mask, rng.uniform(0.4, 1)), mask
+    return blend(image, moved, mask, rng.uniform(0.4, 1)), mask
 
 
-def _blend(target: Image, source: Image, mask: Mask, share: float) -> Image:
+def blend(target: Image, source: Image, mask: Mask, share: float) -> Image:
     """Solve Poisson's equation in the mask with the target's values around it (Pérez et al. 2003, eq. 7).
 
     The guidance field mixes both images' differences: v = (1 - share) grad target + share grad source. What is added

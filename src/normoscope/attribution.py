@@ -46,6 +46,11 @@ class Attribution(Enum):
         """Whether the score must have a gradient."""
         return self is not Attribution.OCCLUSION
 
+    @property
+    def compares(self) -> bool:
+        """Whether it reads the counterpart."""
+        return self is not Attribution.GRADIENT
+
     def __call__(
         self, score: Score, image: Float[Tensor, "c h w"], counterpart: Float[Tensor, "c h w"]
     ) -> Float[Tensor, "h w"]:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from .attribution import Attribution
 from .disturbance import encoded
 from .errors import MissingExtraError, TooFewImagesError
 from .faithfulness import replacement_curves
@@ -33,6 +34,9 @@ from .types import Decomposes, Embeds
 __all__ = ["Areas", "Explained", "Explanation", "explain"]
 
 Map = Float[np.ndarray, "h w"]
+
+_NOTHING = 1e-6
+"""A latent value below this share of the score is rounding."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,13 @@ class Explained:
         pixels: (h, w); positive pixels raise the score.
         areas: By counterpart; empty where the model has none.
         check: By random weights, over all images explained together.
+        against: Name of the counterpart that an attribution compared the image with; None for other maps.
     """
 
     pixels: Map
     areas: Mapping[str, Areas]
     check: Check
+    against: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,13 @@ class Explanation:
         name: As the data calls it.
         image: Prepared, in [0, 1].
         score: Raw, higher is more anomalous.
-        pvalue: None where not calibrated.
-        flagged: None where not calibrated.
+        pvalue: None where not calibrated, and for an image that fitted or calibrated the model.
+        flagged: None where there is no p-value.
+        seen: Whether it fitted or calibrated the model.
         counterparts: The image as if it were normal, by what made it.
         maps: Every map by its name; chance maps last.
-        regions: What stands out from normals, the least likely first; None where the model cannot say.
+        regions: What stands out from normals, the least likely first; None where the model cannot say: without maps, or
+            with so few calibration normals that no region could stand.
         terms: What the score is the sum of; empty for a score of one term.
         latent: Which dimensions drive the stated value of the latent vector; None without one.
         neighbours: Nearest training normals; empty without them.
@@ -91,6 +99,7 @@ class Explanation:
     score: float
     pvalue: float | None
     flagged: bool | None
+    seen: bool
     counterparts: Mapping[str, Float[np.ndarray, "c h w"]]
     maps: Mapping[str, Explained]
     regions: tuple[Region, ...] | None
@@ -107,6 +116,8 @@ class Explanation:
         """Return plain values, without pixels; regions are those with p <= alpha."""
         return {
             "image_path": self.name,
+            "image_shape": list(self.image.shape[1:]),
+            "seen": self.seen,
             "pred_score": self.score,
             "pvalue": self.pvalue,
             "pred_label": None if self.flagged is None else int(self.flagged),
@@ -118,6 +129,7 @@ class Explanation:
             "maps": {
                 name: {
                     "deletion_insertion": {which: areas.to_json() for which, areas in found.areas.items()},
+                    "compared_with": found.against,
                     "check": found.check.to_json(),
                 }
                 for name, found in self.maps.items()
@@ -151,6 +163,8 @@ def explain(
     areas = {name: _areas(model, few, one, seed) for name, one in maps.items()}
     scores = model.scores(prepared.images)
     pvalues, flags = model.calibration.pvalues(scores), model.calibration.flags(scores)
+    seen = model.seen_rows(prepared)
+    compares = {kind.value for kind in Attribution if kind.compares}
     terms = _terms(model, few, notes)
     latents = _Latents.of(model, normals, notes)
     found = []
@@ -158,24 +172,37 @@ def explain(
         z = None if latents is None else latents.embedded(few, row)
         near = () if latents is None or z is None else latents.normals.nearest(z)
         own = maps["map"].maps[row] if "map" in maps else None
-        known = model.normal_maps is not None and own is not None
+        unknown = flags is None or seen[row]
         found.append(
             Explanation(
                 sample.name,
                 few.images[row].cpu().numpy(),
                 float(scores[row]),
-                None if flags is None else float(pvalues[row]),
-                None if flags is None else bool(flags[row]),
+                None if unknown else float(pvalues[row]),
+                None if unknown or flags is None else bool(flags[row]),
+                bool(seen[row]),
                 {which: images[row].detach().cpu().numpy() for which, images in few.counterparts.items()},
-                {name: Explained(one.maps[row], areas[name][row], one.check) for name, one in maps.items()},
-                tuple(model.normal_maps.regions(own)) if model.normal_maps and known and own is not None else None,
+                {
+                    name: Explained(
+                        one.maps[row], areas[name][row], one.check, few.compared[row] if name in compares else None
+                    )
+                    for name, one in maps.items()
+                },
+                None if own is None else _regions(model, own),
                 {name: float(values[row]) for name, values in terms.items()},
-                None if latents is None or z is None else latents.shares(z, seed, notes),
+                None if latents is None or z is None else latents.shares(z, float(scores[row]), seed, notes),
                 near,
                 latents.normals.further_than(near[0].distance) if latents is not None and near else math.nan,
             )
         )
     return found, list(dict.fromkeys(notes))
+
+
+def _regions(model: Model, pixel_scores: Map) -> tuple[Region, ...] | None:
+    """Return a map's regions; None where none could stand."""
+    if model.normal_maps is None or model.normal_maps.smallest > model.calibration.alpha:
+        return None
+    return tuple(model.normal_maps.regions(pixel_scores))
 
 
 def _areas(model: Model, few: Few, one: Drawn, seed: int) -> list[dict[str, Areas]]:
@@ -224,14 +251,20 @@ class _Latents:
         """Return one image's latent vector."""
         return np.asarray(self.detector.embed(few.images[row : row + 1]).detach().double().cpu().numpy()[0])
 
-    def shares(self, z: Float[np.ndarray, " d"], seed: int, notes: list[str]) -> LatentShares | None:
+    def shares(self, z: Float[np.ndarray, " d"], score: float, seed: int, notes: list[str]) -> LatentShares | None:
         """Share out the latent vector's value; None where there is none, with a note."""
-        value = value_of_latent(self.model.detector)
+        value = value_of_latent(self.model.detector, self.model.batch_score)
         if value is None:
             notes.append("the latent vector cannot be decoded and has no centre: its dimensions are not explained")
             return None
         try:
-            return latent_shares(value, z, self.normals.latents, seed)
+            found = latent_shares(value, z, self.normals.latents, seed)
+            if abs(found.value) + abs(found.base) > _NOTHING * abs(score):
+                return found
+            notes.append(
+                f"latent dimensions are not explained: the {value.name} is next to nothing, here and of normals"
+            )
+            return None
         except MissingExtraError as reason:
             notes.append(f"latent dimensions are not explained: {reason}")
             return None

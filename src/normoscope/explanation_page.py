@@ -96,9 +96,8 @@ def write_explanations(found: Sequence[Explanation], context: Context, folder: P
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "index.html").unlink(missing_ok=True)
-    files = [f"{name}.html" for name in file_names(one.name for one in found)]
     # an image called index must not take the index's place
-    files = [f"image-{file}" if file.lower() == "index.html" else file for file in files]
+    files = [f"{name}.html" for name in file_names(["index", *(one.name for one in found)])[1:]]
     for one, file in zip(found, files, strict=True):
         write_atomically(folder / file, _page(one, context))
     write_atomically(folder / "explanations.json", json.dumps(_summary(found, files, context), indent=1) + "\n")
@@ -211,8 +210,10 @@ def _where(one: Explanation, model: Model) -> list[_Shown]:
         # colours begin where clusters do
         away = outlined(overlay(one.image, one.maps[STANDARDISED].pixels, HEIGHT / FLOOR), lines)
         begin, full = f"{HEIGHT:g}", f"{HEIGHT / FLOOR:g}"
-        caption = f"in standard deviations of normals at the same place: colour from {begin}, brightest from {full}"
-        shown.append(_Shown("deviation from normals", _enlarged(away), caption, failed))
+        caption = f"In standard deviations of normals at the same place: colour from {begin}, brightest from {full}"
+        check = one.maps[STANDARDISED].check
+        failed = check.verdict is Verdict.FAILS
+        shown.append(_Shown("deviation from normals", _enlarged(away), _said(f"{caption}.", check), failed))
     return shown
 
 
@@ -245,7 +246,11 @@ def _attribution(name: str, one: Explanation, found: Explained) -> _Shown:
     full = float(np.quantile(raising, _BRIGHTEST)) or float(raising.max())
     picture = overlay(one.image, raising, full) if full > 0 else greyscale(one.image)
     failed = found.check.verdict is Verdict.FAILS
-    return _Shown(name.replace("-", " "), _enlarged(picture), _said("", found.check), failed)
+    return _Shown(name.replace("-", " "), _enlarged(picture), _said(_compared(found), found.check), failed)
+
+
+def _compared(found: Explained) -> str:
+    return f"Compared with: {found.against}." if found.against else "The score's slope, without sign."
 
 
 def _faithful(one: Explanation) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ def sentences(found: Explanation, calibration: Calibration) -> list[str]:
 
 
 def _decision(found: Explanation, calibration: Calibration) -> str:
+    if found.seen:
+        return f"Its score is {found.score:.4g}; it fitted or calibrated the model, so no p-value would mean anything."
     if found.pvalue is None or found.flagged is None:
         return f"Its score is {found.score:.4g}; the model is not calibrated, so nothing says whether that is unusual."
     n = len(calibration.scores)
@@ -58,8 +60,8 @@ def _where(found: Explanation, alpha: float) -> list[str]:
 
 def _region(region: Region) -> str:
     return (
-        f"{place(region)}, {100 * region.area:.2g} % of the picture, up to {region.peak:.1f} standard deviations "
-        f"(p = {region.pvalue:.3g})"
+        f"{place(region)} of the picture, {100 * region.area:.2g} % of its area, up to {region.peak:.1f} standard "
+        f"deviations (p = {region.pvalue:.3g})"
     )
 
 
@@ -98,8 +100,8 @@ def _latent(found: Explanation) -> list[str]:
     unusual = int(np.sum(np.abs(np.nan_to_num(shares.deviations)) > _UNUSUAL))
     count = f"{unusual} of {len(shares.shares)} latent dimensions lie more than {_UNUSUAL:g} standard deviations off"
     return [
-        f"Of the {shares.name}, {shares.value:.3g} where normals have {shares.base:.3g}, dimensions {told} account for "
-        f"most; {count}."
+        f"Of the {shares.name}, {shares.value:.3g} where {shares.normals} normals have {shares.base:.3g} on average, "
+        f"the largest shares have dimensions {told}; {count}."
     ]
 
 

@@ -133,7 +133,9 @@ def latent_page(view: LatentView, *, images: bool = True, highlight: str | None 
     """
     columns = _columns(view.points)
     names = [point.name for point in view.points]
-    marked = names.index(highlight) if highlight in names else None
+    # a training image may have the same name
+    scored = [i for i, point in enumerate(view.points) if point.name == highlight and point.part is Part.SCORED]
+    marked = scored[0] if scored else names.index(highlight) if highlight in names else None
     shown = view if images else replace(view, sheets=())
     spectrum = _spectrum(view)
     return LatentPage(

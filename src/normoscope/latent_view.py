@@ -177,6 +177,7 @@ def _points(model: Model, group: Group, disagreement: npt.NDArray[np.float64] | 
     # a p-value compares with normals the model has not seen: of others it says nothing
     judged = group.part is Part.SCORED and model.calibration.calibrated
     pvalues = model.calibration.pvalues(scores).tolist() if judged else [None] * len(scores)
+    pvalues = [None if seen else p for seen, p in zip(model.seen_rows(prepared), pvalues, strict=True)]
     apart = [None] * len(scores) if disagreement is None else disagreement.tolist()
     return [
         Point(sample.name, group.part, _label(sample, group.part), _source(sample, group), score, pvalue, far)

@@ -7,6 +7,7 @@ Attributions are drawn of a few images only: each takes hundreds of scores.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -64,13 +65,14 @@ class Few:
         rows: Where they stand among all.
         images: In [0, 1].
         counterparts: The same images as if they were normal, by the name of what made them; may be empty.
-        counterpart: The one that attributions take: what the model itself finds most normal; None without any.
+        compared: Name of the counterpart of each image that attributions take: what the model itself finds most
+            normal; empty without any.
     """
 
     rows: Int[np.ndarray, " m"]
     images: Float[Tensor, "m c h w"]
     counterparts: Mapping[str, Float[Tensor, "m c h w"]]
-    counterpart: str | None
+    compared: tuple[str, ...]
 
     @classmethod
     def of(cls, model: Model, images: PixelStore, rows: Int[np.ndarray, " m"], normals: Images | None = None) -> Few:
@@ -87,8 +89,22 @@ class Few:
         if normals is not None and len(normals):
             found[NEAREST] = _nearest(batch, normals)
         with torch.no_grad():
-            scores = {name: float(model.batch_score(normal).double().mean()) for name, normal in found.items()}
-        return cls(rows, batch, found, min(scores, key=scores.__getitem__, default=None))
+            scores = [model.batch_score(normal) for normal in found.values()]
+        names = list(found)
+        least = torch.stack(scores).argmin(0).tolist() if scores else []
+        return cls(rows, batch, found, tuple(names[which] for which in least))
+
+    @property
+    def baselines(self) -> Float[Tensor, "m c h w"] | None:
+        """Return each image's most normal counterpart; None without any."""
+        if not self.compared:
+            return None
+        return torch.stack([self.counterparts[name][row] for row, name in enumerate(self.compared)])
+
+    @property
+    def counterpart(self) -> str | None:
+        """Name the counterparts that attributions take, the most frequent first; None without any."""
+        return ", ".join(name for name, _ in Counter(self.compared).most_common()) or None
 
 
 def _nearest(images: Float[Tensor, "m c h w"], normals: Images) -> Float[Tensor, "m c h w"]:
@@ -152,7 +168,7 @@ def _own(model: Model, images: PixelStore, few: Few, seed: int, progress: bool) 
 
 def _attributed(model: Model, kind: Attribution, few: Few, seed: int, progress: bool) -> Drawn:
     # the fitted model's counterparts both times, so that nothing but the weights differs
-    normal = few.counterparts[few.counterpart] if few.counterpart else few.images
+    normal = few.images if few.baselines is None else few.baselines
 
     def shares(one: Model, count: int) -> Maps:
         rows = _shown(range(count), kind.value, progress)

@@ -189,8 +189,12 @@ class Model:
 
     def seen(self, prepared: Prepared) -> int:
         """Count the images that fitting or calibrating used: their scores say nothing of new images."""
+        return int(self.seen_rows(prepared).sum())
+
+    def seen_rows(self, prepared: Prepared) -> npt.NDArray[np.bool_]:
+        """Return which images fitting or calibrating used, (n,)."""
         used = {content for part in (*USED, RECALIBRATE) for content in self.parts.get(part, {}).values()}
-        return sum(content in used for content in prepared.hashes)
+        return np.asarray([content in used for content in prepared.hashes], bool)
 
     def check_unseen(self, prepared: Prepared, parts: Sequence[str] = (*USED, RECALIBRATE)) -> None:
         """Refuse images that these parts of the fit used.

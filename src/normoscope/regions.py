@@ -10,7 +10,7 @@ normal, the chance that a normal image, exchangeable with them, has *any* region
 family-wise error of an image is controlled, however many clusters it has and whatever the maps' distribution.
 
 A calibrate normal is standardised by the mean and deviation of the others (other patients), as a new one is by those of
-all.
+all. That makes them alike but for one image in n, so the bound holds nearly, not exactly.
 
 Reference: Bullmore et al., Global, voxel, and cluster tests, IEEE Trans. Med. Imaging 18 (1999), for the cluster mass;
 Nichols & Holmes, Nonparametric permutation tests for functional neuroimaging, Human Brain Mapping 15 (2002), for the
@@ -154,6 +154,11 @@ class NormalMaps:
         """Return (1 + #{masses >= mass}) / (n + 1)."""
         at_least = len(self.masses) - int(np.searchsorted(self.masses, mass, side="left"))
         return (1 + at_least) / (len(self.masses) + 1)
+
+    @property
+    def smallest(self) -> float:
+        """The smallest p-value that a region can have."""
+        return 1 / (len(self.masses) + 1)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; arrays as base64 of little-endian float32."""

@@ -3,9 +3,10 @@
     z, normals' latents b, v --mean over orders of v(z_S, b_rest) with and without a dimension--> phi (d)
     sum of phi = v(z) - mean of v(b): nothing is lost, nothing is added
 
-v is the squared distance to the centre where a method scores that; where a latent vector can be decoded, it is the
-anomaly score of the image that the vector decodes to: then phi tells which dimensions make the *latent's picture*
-unusual, and says nothing of what the latent vector left out, which is what reconstruction errors are made of.
+v is the squared distance to the centre where training pulls normals to one, whether or not the score reads it; else,
+where a latent vector can be decoded, the anomaly score of the image that the vector decodes to: then phi tells which
+dimensions make the *latent's picture* unusual, and says nothing of what the latent vector left out, which is what
+reconstruction errors are made of.
 
 Reference: Lundberg & Lee, A unified approach to interpreting model predictions, NeurIPS 2017; Štrumbelj & Kononenko,
 Explaining prediction models and individual predictions with feature contributions, KAIS 41 (2014), for the sampling of
@@ -23,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .attribution import Score
 from .errors import MissingExtraError
 from .images import BATCH
 from .types import Decodes, Detector, Run
@@ -65,6 +67,7 @@ class LatentShares:
         value: v(z).
         base: Mean of v over the normals compared with.
         deviations: (d,) z in standard deviations of the normals; nan where they never vary.
+        normals: How many the base is the mean of.
     """
 
     name: str
@@ -72,6 +75,7 @@ class LatentShares:
     value: float
     base: float
     deviations: Latent
+    normals: int
 
     def leading(self, most: int = 5) -> list[int]:
         """Return the dimensions with the largest shares by magnitude, the largest first."""
@@ -84,16 +88,21 @@ class LatentShares:
             "value_of": self.name,
             "value": self.value,
             "base": self.base,
+            "normals": self.normals,
             "shares": self.shares.tolist(),
             "deviations": deviations,
         }
 
 
-def value_of_latent(detector: Detector) -> Value | None:
+def value_of_latent(detector: Detector, score: Score) -> Value | None:
     """Return the value that a detector's latent vector is explained by; None where there is none.
 
     It is the squared distance to the centre for a detector whose network has one, else the anomaly score of the decoded
     latent vector.
+
+    Args:
+        detector: Fitted.
+        score: The score that is explained; a model may score a detector otherwise than the method does.
     """
     centre = getattr(getattr(detector, "network", None), "center", None)
     if isinstance(centre, Tensor):
@@ -106,7 +115,7 @@ def value_of_latent(detector: Detector) -> Value | None:
     def scored(latents: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         parts = torch.split(torch.from_numpy(latents).float(), BATCH)
         with torch.no_grad():
-            scores = [detector.anomaly_score(decode(part).clamp(0, 1)).double().cpu() for part in parts]
+            scores = [score(decode(part).clamp(0, 1)).double().cpu() for part in parts]
         return np.asarray(torch.cat(scores).numpy())
 
     return Value("anomaly score of the image that the latent vector decodes to", scored)
@@ -136,11 +145,11 @@ def latent_shares(value: Value, latent: Latent, normals: Float[np.ndarray, "n d"
     some = normals[rng.permutation(len(normals))[: max(_FEWEST, _BUDGET // walked)]]
     masker = shap.maskers.Independent(some, max_samples=len(some))
     with Run(seed=seed).seeded(_SALT):  # SHAP draws from numpy's global state
-        explainer = shap.PermutationExplainer(value.of, masker)
+        explainer = shap.PermutationExplainer(value.of, masker, seed=seed)  # None would reseed it by the clock
         found = explainer(latent[None], max_evals=walked, silent=True)
     spread = normals.std(0)
     deviations = np.divide(latent - normals.mean(0), spread, out=np.full(len(latent), np.nan), where=spread > 0)
     return LatentShares(
         value.name, np.asarray(found.values[0], np.float64), float(value.of(latent[None])[0]),
-        float(np.ravel(found.base_values)[0]), deviations,
+        float(np.ravel(found.base_values)[0]), deviations, len(some),
     )  # fmt: skip

@@ -154,8 +154,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     _model_and_data(entropy)
 
     explain = commands.add_parser(
-        "explain", parents=[data, run, output], help="say why images have their scores: a page for each",
-        description=EXPLAIN,
+        "explain", parents=[_data_options(patients=False), run, output], description=EXPLAIN,
+        help="say why images have their scores: a page for each",
     )  # fmt: skip
     explain.add_argument("model", metavar="MODEL")
     explain.add_argument("images", nargs="+", metavar="IMAGE",
@@ -278,13 +278,14 @@ def _parent() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(add_help=False)
 
 
-def _data_options() -> argparse.ArgumentParser:
+def _data_options(*, patients: bool = True) -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("data")
     group.add_argument("--normal-class", metavar="NAME_OR_INT", help="the class that is normal; never guessed")
-    group.add_argument(
-        "--group-regex", metavar="REGEX", help="patient id inside the image name: first group or whole match"
-    )
+    if patients:
+        group.add_argument(
+            "--group-regex", metavar="REGEX", help="patient id inside the image name: first group or whole match"
+        )
     group.add_argument("--skip-unreadable", action="store_true", help="go on without unreadable images, and list them")
     group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE", help="field of the source")
     return options

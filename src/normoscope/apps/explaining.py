@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from ..latent_groups import fitted_groups, scored_group
 from ..latent_view import LatentView, latent_view
 from ..latents import FEWEST, LatentEntropy, latent_entropy
 from ..model import Model
-from ..own_images import training_normals
+from ..own_images import training_normals, unchanged
 from ..persistence import load_model
 from ..transforms import Prepared
 from ..types import Collection, Embeds, Sample
@@ -46,8 +47,9 @@ def explain(args: argparse.Namespace) -> int:
     if isinstance(model.detector, Embeds) and normals is None:
         notes.append(told or "no training normal could be read: no neighbours, no latent space, no latent dimensions")
     found, missing = why(model, prepared, normals, seed=args.seed, progress=run.progress)
-    view = _view(model, asked, prepared, own, normals)
-    context = Context(model, normals, view, [*notes, *missing], asked.spec, command_line(args))
+    view = _view(model, asked, prepared, own, normals, args.seed)
+    typed = _printable(command_line(args))
+    context = Context(model, normals, view, [*notes, *missing], asked.spec, typed)
     index = write_explanations(found, context, Path(args.out))
     for sentence in context.notes:
         note(sentence, args.quiet)
@@ -63,21 +65,21 @@ def _asked(args: argparse.Namespace) -> Collection:
     samples: list[Sample] = []
     for text in args.images:
         samples += _named(text, args)
-    names = [sample.name for sample in samples]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(sample.name for sample in samples)
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise OptionError("IMAGE", twice[0], "every image once")
     if len(samples) > args.most:
         expected = f"at most --most {args.most} images (they are {len(samples)}); name single ones as DATA#NAME"
         raise OptionError("IMAGE", " ".join(args.images), expected)
-    return Collection(" ".join(args.images), samples)
+    return Collection(_printable(" ".join(args.images)), samples)
 
 
 def _named(text: str, args: argparse.Namespace) -> Sequence[Sample]:
     path = Path(text)
-    data, hash_sign, name = text.rpartition("#")
+    data, hash_sign, name = ("", "", "") if path.exists() else text.rpartition("#")
     if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
-        return [Sample(text, partial(read_image, path))]
+        return [Sample(_printable(text), partial(read_image, path))]
     loaded = sources.load(
         data if hash_sign else text, normal_class=args.normal_class, labelled=False, options=_options(args)
     )
@@ -87,6 +89,11 @@ def _named(text: str, args: argparse.Namespace) -> Sequence[Sample]:
     if not found:
         raise OptionError("IMAGE", text, f"an image of {data}, for instance {data}#{loaded.samples[0].name}")
     return found
+
+
+def _printable(text: str) -> str:
+    """Escape bytes of a file name that are no text: names go into pages and JSON."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _options(args: argparse.Namespace) -> dict[str, str]:
@@ -125,19 +132,25 @@ def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None
 
 
 def _view(
-    model: Model, asked: Collection, prepared: Prepared, own: Collection | None, normals: Prepared | None
+    model: Model,
+    asked: Collection,
+    prepared: Prepared,
+    own: Collection | None,
+    normals: Prepared | None,
+    seed: int,
 ) -> LatentView | None:
     """Lay the latent space out; None without a latent vector or without training normals to compare with."""
     if own is None or normals is None or not isinstance(model.detector, Embeds):
         return None
-    groups, notes = fitted_groups(model, own)
-    return latent_view(model, [*groups, scored_group(asked, prepared)], entropy=_entropy(model, own), notes=notes)
+    groups, notes = fitted_groups(model, own, seed)
+    groups.append(scored_group(asked, prepared, seed=seed))
+    return latent_view(model, groups, entropy=_entropy(model, own), notes=notes, seed=seed)
 
 
 def _entropy(model: Model, own: Collection) -> LatentEntropy | None:
     """Measure what the latent vectors hold of *select* normals, where enough are left."""
     kept = model.parts["select"]
-    prepared = model.prepare([sample for sample in own.samples if sample.name in kept], skip_unreadable=True)
-    if len(prepared.samples) < FEWEST:
+    prepared = unchanged(model, [sample for sample in own.samples if sample.name in kept], "select")
+    if prepared is None or len(prepared.samples) < FEWEST:
         return None
     return latent_entropy(model.detector, prepared.images, [sample.patient for sample in prepared.samples])
