@@ -89,7 +89,26 @@ def latent_size_page() -> str:
         parts.append(f"## {part}\n\n![curves](../../results/{file.stem}.svg)\n\n{_regret_table(content['sets'])}")
         parts += [_size_table(name, found) for name, found in content["sets"].items()]
         parts.append(f"Made by `{content['command']}`; default selector `{content['default']}`.\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, _rate_table()])
+
+
+def _rate_table() -> str:
+    """What a rate as a knob finds, beside the plain autoencoder of the size chosen without labels."""
+    found = json.loads((ROOT / "results" / "entropy_ae.json").read_text(encoding="utf-8"))
+    sets = found["sets"]
+    heads = [f"{name}<br>ae: {one['latent_dim']} dimensions" for name, one in sets.items()]
+    lines = ["| AUROC; minus `ae` [95 %], Holm's p | " + " | ".join(heads) + " |", "|---" * (len(sets) + 1) + "|"]
+    for row in next(iter(sets.values()))["rows"]:
+        lines.append(f"| {row} | " + " | ".join(_rate_cell(one["rows"][row]) for one in sets.values()) + " |")
+    title = "## entropy_ae beside the chosen autoencoder"
+    return "\n".join([title, "", *lines, "", f"Five seeds, paired. Made by `{found['command']}`.", ""])
+
+
+def _rate_cell(row: dict[str, Any]) -> str:
+    value, away = f"{row['auroc']['value']:.3f}", row.get("minus_ae")
+    if away is None:
+        return value
+    return f"{value}; {away['value']:+.3f} [{away['low']:+.3f}, {away['high']:+.3f}], p = {away['holm']:.2g}"
 
 
 def _regret_table(sets: dict[str, Any]) -> str:
