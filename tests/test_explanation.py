@@ -261,11 +261,12 @@ def test_without_the_models_own_data_the_pages_say_what_is_missing(
     assert not math.isnan(summary["images"][0]["pred_score"])
 
 
-def test_a_latent_value_that_is_rounding_is_not_explained(small_phantom: Partition, abnormal: Prepared) -> None:
-    pca = fit("pca", methods.build("pca"), small_phantom)
-    found, notes = explain(pca, abnormal, training_normals(pca, small_phantom.collection))
+def test_a_latent_value_that_is_rounding_is_not_explained(small_phantom: Partition) -> None:
+    pca = fit("pca", methods.build("pca", overrides={"latent_dim": 2}), small_phantom)
+    usual = pca.prepare([sample for sample in small_phantom.samples["test"] if not sample.label][:2])
+    found, notes = explain(pca, usual, training_normals(pca, small_phantom.collection))
     assert all(one.latent is None for one in found)  # what a subspace decodes lies in it, and scores nothing
-    assert any("next to nothing for all" in note or "is next to nothing" in note for note in notes)
+    assert any("is next to nothing" in note for note in notes)
 
 
 def test_an_image_that_fitted_the_model_gets_no_p_value(model: Model, small_phantom: Partition) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "Args",
     "collection_of",
     "command_line",
+    "options_of",
     "overrides_of",
     "partition_of",
     "progress_of",
@@ -63,17 +64,23 @@ def _check_device(name: str) -> None:
 
 def collection_of(args: Args, *, labelled: bool = True, model: Model | None = None) -> Collection:
     """Load DATA; a model's own data keeps the normal class and the patients it was fitted with."""
+    options = options_of(args)
+    normal, patients = args.normal_class, args.group_regex
+    if model is not None and model.provenance["data"]["spec"] == sources.full_spec(args.data, options):
+        normal = model.provenance["data"]["normal_class"] if normal is None else normal
+        patients = model.provenance["data"]["group_regex"] if patients is None else patients
+    return sources.load(args.data, normal_class=normal, group_regex=patients, labelled=labelled, options=options)
+
+
+def options_of(args: Args) -> dict[str, str]:
+    """Read the source's fields."""
     options: dict[str, str] = {}
     for pair in args.option:
         key, equals, value = pair.partition("=")
         if not equals:
             raise OptionError("--option", pair, "KEY=VALUE")
         options[key] = value
-    normal, patients = args.normal_class, args.group_regex
-    if model is not None and model.provenance["data"]["spec"] == sources.full_spec(args.data, options):
-        normal = model.provenance["data"]["normal_class"] if normal is None else normal
-        patients = model.provenance["data"]["group_regex"] if patients is None else patients
-    return sources.load(args.data, normal_class=normal, group_regex=patients, labelled=labelled, options=options)
+    return options
 
 
 def preprocessing_of(args: Args) -> Preprocessing:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from .. import sources
 from ..decoding import read_image
@@ -23,7 +24,7 @@ from ..own_images import training_normals, unchanged
 from ..persistence import load_model
 from ..transforms import Prepared
 from ..types import Collection, Embeds, Sample
-from .arguments import command_line, run_of
+from .arguments import command_line, options_of, run_of
 from .output import emit, note
 
 __all__ = ["explain"]
@@ -37,7 +38,7 @@ def explain(args: argparse.Namespace) -> int:
     model = load_model(args.model, run)
     if args.most < 1:
         raise OptionError("--most", args.most, "at least 1")
-    asked = _asked(args)
+    asked = _asked(args, model)
     prepared = model.prepare(asked.samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
     notes = [*model.shape_notes(prepared), *(f"not explained: {problem}" for problem in prepared.problems)]
     if seen := model.seen(prepared):
@@ -60,11 +61,11 @@ def explain(args: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(args: argparse.Namespace) -> Collection:
+def _asked(args: argparse.Namespace, model: Model) -> Collection:
     """List the images that are named: files, DATA#NAME for one image of some data, or all of some data."""
     samples: list[Sample] = []
     for text in args.images:
-        samples += _named(text, args)
+        samples += _named(text, args, model.provenance["data"])
     counts = Counter(sample.name for sample in samples)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
@@ -75,14 +76,16 @@ def _asked(args: argparse.Namespace) -> Collection:
     return Collection(_printable(" ".join(args.images)), samples)
 
 
-def _named(text: str, args: argparse.Namespace) -> Sequence[Sample]:
+def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> Sequence[Sample]:
+    """Find what one IMAGE names; of the model's own data the normal class is known."""
     path = Path(text)
     data, hash_sign, name = ("", "", "") if path.exists() else text.rpartition("#")
     if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
         return [Sample(_printable(text), partial(read_image, path))]
-    loaded = sources.load(
-        data if hash_sign else text, normal_class=args.normal_class, labelled=False, options=_options(args)
-    )
+    spec, options, normal = data if hash_sign else text, options_of(args), args.normal_class
+    if normal is None and sources.full_spec(spec, options) == recorded["spec"]:
+        normal = recorded["normal_class"]
+    loaded = sources.load(spec, normal_class=normal, labelled=False, options=options)
     if not hash_sign:
         return loaded.samples
     found = [sample for sample in loaded.samples if sample.name == name]
@@ -94,16 +97,6 @@ def _named(text: str, args: argparse.Namespace) -> Sequence[Sample]:
 def _printable(text: str) -> str:
     """Escape bytes of a file name that are no text: names go into pages and JSON."""
     return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _options(args: argparse.Namespace) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for pair in args.option:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise OptionError("--option", pair, "KEY=VALUE")
-        options[key] = value
-    return options
 
 
 def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None, str]:
