@@ -95,7 +95,8 @@ def test_a_detector_is_explained_by_its_centre_or_by_what_its_latent_vector_deco
     latents = pca.embed(images)  # type: ignore[attr-defined]
     redrawn = pca.reconstruct(images).clamp(0, 1)  # type: ignore[attr-defined]
     np.testing.assert_allclose(value.of(latents.double().numpy()), pca.anomaly_score(redrawn).numpy(), atol=1e-6)
-    assert value_of_latent(knn := methods.build("knn").fit(normals, Run()), knn.anomaly_score) is None
+    knn = methods.build("knn").fit(normals, Run())
+    assert value_of_latent(knn, knn.anomaly_score) is None
 
 
 def test_decoding_what_was_embedded_is_the_reconstruction(normals: PixelStore) -> None:
