@@ -16,8 +16,9 @@ from normoscope import metrics, protocols
 from normoscope.protocols import Claim, Outcome, Verdict, _trial
 from normoscope.protocols._ae4ad_claims import claims as ae4ad_claims
 from normoscope.protocols._ae4ad_jobs import benchmark_job, epochs_on, has_validation
-from normoscope.protocols._ae4ad_rows import Row, differences, knee
-from normoscope.protocols.ae4ad2024 import AE4AD2024, SIZES
+from normoscope.protocols._pairs import differences
+from normoscope.protocols._rows import Row
+from normoscope.protocols.ae4ad2024 import AE4AD2024, SIZES, knee
 from normoscope.protocols.conocc2020 import REFERENCES, ConOCC2020
 from normoscope.protocols.medianomaly2025 import METHODS, MedIAnomaly2025
 from normoscope.protocols.medianomaly2025 import claims as benchmark_claims
@@ -417,6 +418,10 @@ def benchmark_numbers(data: str, **aurocs: float) -> dict[str, Any]:
     for row in METHODS:
         if row != "ae":
             rows[row]["minus_ae"] = difference(values[row] - values["ae"])
+    best = max(METHODS, key=lambda row: values[row])
+    for row in METHODS:
+        if row != best:
+            rows[row]["below_best"] = difference(values[best] - values[row])
     return {data: rows}
 
 
@@ -448,5 +453,12 @@ def test_losses_above_the_plain_autoencoder_are_judged_on_rsna_before_other_ches
 def test_no_method_wins_everywhere_needs_two_of_the_benchmarks_sets() -> None:
     one = benchmark_numbers("rsna", aeu=0.9)
     assert found({**one, **benchmark_numbers("chest_xray_64", dae=0.9)}, "wins").verdict is Verdict.UNTESTED
-    assert found({**one, **benchmark_numbers("lag", dae=0.9)}, "wins").verdict is Verdict.HOLDS
+    held = found({**one, **benchmark_numbers("lag", dae=0.9)}, "wins")
+    assert held.verdict is Verdict.HOLDS
+    assert held.why.endswith("RSNA: aeu 0.900; LAG: dae 0.900; nowhere clearly behind the best: none")
     assert found({**one, **benchmark_numbers("lag", aeu=0.9)}, "wins").verdict is Verdict.FAILS
+    close = benchmark_numbers("lag", dae=0.9)
+    close["lag"]["aeu"]["below_best"]["holm"] = 0.2
+    unsure = found({**one, **close}, "wins")
+    assert unsure.verdict is Verdict.FAILS, "aeu is best here, and there not beyond chance behind the best"
+    assert unsure.why.endswith("nowhere clearly behind the best: aeu")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -17,6 +19,7 @@ from normoscope.statistics import (
     holm,
     independent_pairs,
     mean_of_two,
+    over_splits,
     perfect,
     seeds_interval,
 )
@@ -228,3 +231,24 @@ def test_q_values_are_benjamini_and_hochbergs_by_hand_and_keep_the_share_of_fals
         flagged = false_discovery_rates(found) <= 0.1
         shares.append(flagged[:80].sum() / max(1, flagged.sum()))
     assert np.mean(shares) < 0.1 + 2 * np.std(shares) / 20
+
+
+def test_splits_that_share_images_reject_true_nulls_as_often_as_promised() -> None:
+    rng = np.random.default_rng(0)
+    correlation, splits, repeats = 1 / 3, 12, 4000  # what n_test / n_train = 1/2 stands for
+    shared = rng.normal(0, math.sqrt(correlation), (repeats, 1))
+    values = shared + rng.normal(0, math.sqrt(1 - correlation), (repeats, splits))
+    rejected = np.mean([over_splits(row, 0.5)[1] < 0.05 for row in values])
+    assert rejected == pytest.approx(0.05, abs=0.015)
+    naive = np.mean([over_splits(row, 0.0)[1] < 0.05 for row in values])
+    assert naive > 0.3
+    covered = np.mean([i.low < 0 < i.high for i in (over_splits(row, 0.5)[0] for row in values)])
+    assert covered == pytest.approx(1 - rejected)
+
+
+def test_splits_without_spread_have_no_interval() -> None:
+    assert math.isnan(over_splits(np.array([0.3]), 0.5)[1])
+    assert over_splits(np.zeros(4), 0.5)[1] == 1.0
+    interval, pvalue = over_splits(np.full(4, 0.25), 0.5)
+    assert math.isnan(pvalue)
+    assert math.isnan(interval.low)

@@ -6,6 +6,7 @@ Which one, and why:
     patients with several images,     bootstrap over patients and seeds, in `bootstrap`
       several seeds, other metrics
     AUROC exactly 0 or 1              exact binomial over independent pairs, where the others know no spread
+    several splits of one data set    Nadeau and Bengio's corrected t
     several comparisons               Holm
 
 All intervals are 95 %. Where the data cannot say (one patient in a class, every draw equal), the bounds are nan and
@@ -34,6 +35,7 @@ __all__ = [
     "holm",
     "independent_pairs",
     "mean_of_two",
+    "over_splits",
     "perfect",
     "seeds_interval",
 ]
@@ -265,6 +267,35 @@ def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float
     sd = float(np.std(values, ddof=1))
     half = float(stdtrit(n - 1, 1 - _TAIL)) * sd / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, f"t over {n} seeds"), sd
+
+
+def over_splits(values: Float[np.ndarray, " splits"], test_per_train: float) -> tuple[Interval, float]:
+    """Return the mean over several splits of the same images into train and test, and the p-value of a mean of 0.
+
+    Training sets overlap, so the splits know less than as many independent experiments: the variance of the mean is
+    (1 / J + n_test / n_train) s², where s² / J would reject true nulls several times too often.
+
+    Args:
+        values: One figure per split, J of them; for instance a difference of two methods.
+        test_per_train: n_test / n_train.
+
+    Returns:
+        Student's t interval with J - 1 degrees of freedom, and the two-sided p-value; no bounds and nan with one split
+        or where all are equal.
+
+    Reference: Nadeau & Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
+    """
+    from scipy.special import stdtr, stdtrit
+
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return Interval.without_bounds(mean, "no interval: one split"), math.nan
+    error = math.sqrt(1 / n + test_per_train) * float(np.std(values, ddof=1))
+    if error == 0:
+        return Interval.without_bounds(mean, "no interval: all splits are equal"), 1.0 if mean == 0 else math.nan
+    half = float(stdtrit(n - 1, 1 - _TAIL)) * error
+    interval = Interval(mean, mean - half, mean + half, f"corrected t over {n} splits")
+    return interval, float(2 * stdtr(n - 1, -abs(mean) / error))
 
 
 def false_discovery_rates(pvalues: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import methods
+from ..nn.inference import chunk_size
 from ..runner import Job
 from ..types import Method, Run
 from . import _trial
@@ -89,7 +90,7 @@ def _rate(trial: Trial) -> _Rate:
         short["epochs"] = 2
     epochs = sum(short[name] for name in names)
     train = cut.train.subset(np.arange(min(len(cut.train), max(1, _TIMED_STEPS // epochs) * recipe.batch_size)))
-    few = cut.test.subset(np.arange(min(len(cut.test), 32)))
+    few = cut.test.subset(np.arange(min(len(cut.test), chunk_size(cut.test.shape[1:]))))  # a smaller chunk is padded
     quick = dataclasses.replace(recipe, **short)
     quick.fit(train, Run(seed=trial.seed))
     began = time.perf_counter()

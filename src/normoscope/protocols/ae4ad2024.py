@@ -19,17 +19,19 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from ..runner import Job, Result
-from ._ae4ad_claims import SETS, claims, told
+from ._ae4ad_claims import SETS, claims
 from ._ae4ad_figures import draw_errors, draw_ranking
 from ._ae4ad_jobs import benchmark_job, has_validation, present
-from ._ae4ad_rows import METRICS, Row, differences, knee
 from ._data import DATA, Absent
+from ._pairs import differences, told
+from ._rows import Row
 from ._shape import Figure, Outcome, Plan, Table
-from ._tables import over_runs
 from .conocc2020 import REFERENCES
 
-__all__ = ["AE4AD2024"]
+__all__ = ["AE4AD2024", "METRICS", "knee"]
 
 SWEEP = {  # latent size to AUC and AP in per cent on RSNA, VinDr-CXR, Brain Tumor, BraTS2021
     1: ((66.5, 63.6), (59.4, 58.6), (36.6, 42.4), (72.8, 84.5)),
@@ -50,6 +52,7 @@ METHODS = {  # at latent size 16, and at the best size
 }
 RIVALS = ("vae", "memae", "ceae")
 SIZES = (*SWEEP, 1024)
+METRICS = {"auroc": "AUROC", "aupr_abnormal": "AP"}
 HERE = ("pneumoniamnist", "chest_xray_64")
 CHOICES = {
     "oracle": "best AUROC on half of the test (oracle)",
@@ -126,9 +129,9 @@ class AE4AD2024:
                     errors = found[_ae(size)].errors
                     if f"choice {_ae(size)}" in found:
                         errors["held_out"] = found[f"choice {_ae(size)}"].errors["held_out"]
-                    numbers["sweep"][data][str(size)] = {**found[_ae(size)].to_json(), "errors": errors}
+                    numbers["sweep"][data][str(size)] = {**found[_ae(size)].to_json(tuple(METRICS)), "errors": errors}
             others = [row for row in (*RIVALS, *REFERENCES) if row in found]
-            numbers["methods"][data] = {row: found[row].to_json() for row in others}
+            numbers["methods"][data] = {row: found[row].to_json(tuple(METRICS)) for row in others}
             choice = self._choice(numbers["sweep"][data], found)
             numbers["choice"][data] = choice
             if choice["oracle"] is not None:
@@ -145,7 +148,7 @@ class AE4AD2024:
         """Choose a size by half of the test (oracle) and by held-out normals, once all sizes are there."""
         if len(sweep) < len(self.sizes):
             return dict.fromkeys(CHOICES)
-        best = max(self.sizes, key=lambda size: fmean(over_runs(rows[_ae(size)].half(second=False).results, "auroc")))
+        best = max(self.sizes, key=lambda size: fmean(rows[_ae(size)].half(second=False).by_seed("auroc")))
         errors = {size: sweep[str(size)]["errors"]["held_out"] for size in self.sizes}
         if None in errors.values():
             return {"oracle": best, "lowest": None, "knee": None}
@@ -163,13 +166,13 @@ class AE4AD2024:
             cells.append(
                 [
                     f"ae, d = {size}",
-                    *rows[_ae(size)].cells,
+                    *_cells(rows[_ae(size)]),
                     "–" if below is None else told(below),
                     *("–" if error is None else f"{error:.4f}" for error in errors),
                     chosen,
                 ]
             )
-        cells += [[row, *rows[row].cells, *["–"] * (len(parts) + 2)] for row in REFERENCES if row in rows]
+        cells += [[row, *_cells(rows[row]), *["–"] * (len(parts) + 2)] for row in REFERENCES if row in rows]
         columns = ["method", *METRICS.values(), "AUROC lost to the best size, Holm",
                    *(f"error, {part.replace('_', ' ')}" for part in parts), "chosen by"]  # fmt: skip
         notes = [
@@ -197,7 +200,7 @@ class AE4AD2024:
                 size = {"ae": 16, "ae[d*]": choice["oracle"], "ae[knee]": choice["knee"]}.get(name)
                 row = rows[data].get(name if size is None else _ae(size))
                 at = f" (d = {size})" if size is not None and name != "ae" else ""
-                line += [metric + at for metric in row.cells] if row else ["–"] * len(METRICS)
+                line += [metric + at for metric in _cells(row)] if row else ["–"] * len(METRICS)
             published = METHODS.get(name)
             line += [" / ".join(f"{x / 100:.3f}" for x in pair) for pair in published] if published else ["–"] * 4
             cells.append(line)
@@ -239,6 +242,33 @@ class AE4AD2024:
         ]
 
 
+def _cells(row: Row) -> list[str]:
+    """Print AUROC and AP."""
+    return [row.cell(metric) for metric in METRICS]
+
+
+def knee(errors: Mapping[int, float]) -> int | None:
+    """Return the latent size at the knee of a falling error curve.
+
+    With log2 of the size and the error both scaled to [0, 1], it is the size whose error lies farthest below the line
+    from the first point to the last; where two lie equally far, the smaller.
+
+    Args:
+        errors: Mean error on held-out normals by latent size.
+
+    Returns:
+        The size; None with fewer than three sizes or without a fall from the first to the last.
+
+    Reference: Satopää et al., Finding a "Kneedle" in a Haystack, ICDCS Workshops 2011.
+    """
+    sizes = sorted(errors)
+    if len(sizes) < 3 or not errors[sizes[0]] > errors[sizes[-1]]:
+        return None
+    x, y = np.log2(sizes), np.asarray([errors[size] for size in sizes])
+    below = (1 - (x - x[0]) / (x[-1] - x[0])) - (y - y[-1]) / (y[0] - y[-1])
+    return sizes[int(np.argmax(below))]
+
+
 def _ae(size: int) -> str:
     """Name the row of a latent size."""
     return f"ae latent_dim={size}"
@@ -255,7 +285,7 @@ def _published_sweep(rows: Mapping[str, Mapping[str, Row]]) -> Table:
         line = [f"ae, d = {size}"]
         for data, pair in zip(SETS, published, strict=True):
             row = rows.get(data, {}).get(_ae(size))
-            ours = NOT_RUN if DATA[data].place is None else "–" if row is None else " / ".join(row.cells)
+            ours = NOT_RUN if DATA[data].place is None else "–" if row is None else " / ".join(_cells(row))
             line += [ours, " / ".join(f"{x / 100:.3f}" for x in pair)]
         cells.append(line)
     columns = ["method", *(f"AUROC / AP {who}, {DATA[data].title}" for data in SETS for who in ("ours", "paper"))]

@@ -19,11 +19,12 @@ from functools import cached_property
 from typing import Any
 
 from ..runner import Job, Result
-from ._ae4ad_claims import clear, told
 from ._ae4ad_jobs import benchmark_job, present
-from ._ae4ad_rows import METRICS, Row, differences
 from ._data import DATA, Absent
+from ._pairs import clear, differences, told
+from ._rows import Row
 from ._shape import Claim, Outcome, Plan, Table, Verdict
+from .ae4ad2024 import METRICS
 from .conocc2020 import REFERENCES
 
 __all__ = ["MedIAnomaly2025"]
@@ -89,11 +90,17 @@ class MedIAnomaly2025:
                 rows.setdefault(data, {})[row] = Row(found)
         numbers: dict[str, Any] = {}
         for data, measured in rows.items():
-            numbers[data] = {row: one.to_json() for row, one in measured.items()}
+            numbers[data] = {row: one.to_json(tuple(METRICS)) for row, one in measured.items()}
             if plain := measured.get("ae"):
                 pairs = {row: (one, plain) for row, one in measured.items() if row != "ae"}
                 for row, difference in differences(pairs).items():
                     numbers[data][row]["minus_ae"] = difference
+            methods = {row: one for row, one in measured.items() if row in METHODS}
+            if len(methods) == len(METHODS):
+                best = max(methods, key=lambda row: methods[row].evaluation.auroc.value)
+                pairs = {row: (methods[best], one) for row, one in methods.items() if row != best}
+                for row, difference in differences(pairs).items():
+                    numbers[data][row]["below_best"] = difference
         tables = [self._table(data, rows[data], numbers[data]) for data in rows]
         if not self.quick:
             tables.append(_published(rows))
@@ -116,7 +123,12 @@ class MedIAnomaly2025:
         for row in (row for row in self.rows if row in rows):
             difference = numbers[row].get("minus_ae")
             cells.append(
-                [row, *rows[row].cells, "–" if difference is None else told(difference), *_theirs(theirs, row)]
+                [
+                    row,
+                    *(rows[row].cell(metric) for metric in METRICS),
+                    "–" if difference is None else told(difference),
+                    *_theirs(theirs, row),
+                ]
             )
         other = "" if data in SETS else ", not one of its sets"
         columns = ["method", *(f"{metric} ours" for metric in METRICS.values()), "AUROC minus ae, Holm",
@@ -147,7 +159,7 @@ def _published(rows: Mapping[str, Mapping[str, Row]]) -> Table:
             cells.append(
                 [
                     f"{DATA[data].title}: {row}",
-                    *(found.cells if found else [absent] * len(METRICS)),
+                    *(found.cell(metric) if found else absent for metric in METRICS),
                     *_theirs(data, row),
                     "–" if again is None else f"{again / 100:.3f}",
                 ]
@@ -244,9 +256,14 @@ def _winner(numbers: Mapping[str, Any]) -> Claim:
     complete = {data: found for data, found in numbers.items() if data in SETS and all(row in found for row in METHODS)}
     if len(complete) < 2:
         return Claim(text, where, Verdict.UNTESTED, "needs at least two of its data sets")
-    aurocs = {data: {row: found[row]["auroc"]["value"] for row in METHODS} for data, found in complete.items()}
-    best = {data: max(values, key=lambda row: values[row]) for data, values in aurocs.items()}
+    unbeaten = [
+        row
+        for row in METHODS
+        if not any(clear(behind) for found in complete.values() if (behind := found[row].get("below_best")))
+    ]
+    best = {data: next(row for row in METHODS if "below_best" not in found[row]) for data, found in complete.items()}
     why = "; ".join(
         f"{DATA[data].title}: {row} {complete[data][row]['auroc']['value']:.3f}" for data, row in best.items()
     )
-    return Claim(text, where, Verdict.HOLDS if len({*best.values()}) > 1 else Verdict.FAILS, why, "Benchmark, AUROC")
+    why += f"; nowhere clearly behind the best: {', '.join(unbeaten) or 'none'}"
+    return Claim(text, where, Verdict.FAILS if unbeaten else Verdict.HOLDS, why, "Benchmark, AUROC")

@@ -1,0 +1,106 @@
+"""Figure 5: how ConOCC's AUROC and CAE's depend on the learning rate λ, the weight γ and the interval T."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ._pairs import Difference, differences, told
+from ._rows import Row
+from ._shape import Figure, Table
+
+__all__ = ["CAE", "RATES", "SETTINGS", "Setting", "grid_figure", "grid_numbers", "grid_table"]
+
+RATES = (1e-4, 1e-3)
+GAMMAS = (0.01, 0.1, 1.0, 10.0)
+INTERVALS = (20, 40, 60, 80, 100)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is fixed while λ changes: CAE, which has no settings of its own, or ConOCC's γ and T.
+
+    Args:
+        gamma: γ; 0 for CAE.
+        interval: T in epochs of the paper's 1,000; 0 for CAE.
+    """
+
+    gamma: float = 0.0
+    interval: int = 0
+
+    def __str__(self) -> str:
+        return f"conocc γ={self.gamma:g} T={self.interval}" if self.interval else "cae"
+
+    def row(self, rate: float) -> str:
+        """Name the row of this setting at one λ."""
+        method, _, rest = str(self).partition(" ")
+        return f"{method} λ={rate:g} {rest}".rstrip()
+
+
+CAE = Setting()
+SETTINGS = (CAE, *(Setting(gamma, interval) for gamma in GAMMAS for interval in INTERVALS))
+
+Values = Mapping[str, float]
+"""Row to AUROC."""
+
+
+def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
+    """Return the AUROC of every row, and how much it changes from the larger λ to the smaller one in every setting.
+
+    Args:
+        found: Rows by `Setting.row`, each of one seed.
+    """
+    low, high = RATES
+    both = {
+        str(setting): (found[setting.row(low)], found[setting.row(high)])
+        for setting in SETTINGS
+        if {setting.row(low), setting.row(high)} <= found.keys()
+    }
+    return {
+        "auroc": {name: row.by_seed("auroc")[0] for name, row in found.items()},
+        "change": differences(both),
+    }
+
+
+def grid_table(numbers: Mapping[str, Any], notes: Sequence[str]) -> Table:
+    """A row per setting, a column per λ, and what λ changes."""
+    values: Values = numbers["auroc"]
+    changes: Mapping[str, Difference] = numbers["change"]
+    rows = []
+    for setting in SETTINGS:
+        aurocs = [values.get(setting.row(rate)) for rate in RATES]
+        if any(value is not None for value in aurocs):
+            change = told(changes[str(setting)]) if str(setting) in changes else "–"
+            rows.append([str(setting), *("–" if v is None else f"{v:.3f}" for v in aurocs), change])
+    columns = ["setting", *(f"AUROC at λ={rate:g}" for rate in RATES), "first minus second, Holm"]
+    return Table("Figure 5: AUROC against λ, γ and T, reduced", columns, rows, notes)
+
+
+def grid_figure(numbers: Mapping[str, Any]) -> Figure:
+    """Draw a panel per λ: ConOCC against T, a line per γ, and CAE's level; the paper draws the same as columns."""
+    from ..figures import INK
+    from ._plots import PALETTE, draw
+
+    values: Values = numbers["auroc"]
+    marks = tuple(zip(GAMMAS, PALETTE, ("o", "s", "^", "D"), ("-", "--", "-.", ":"), strict=True))
+
+    def paint(axes: Any) -> None:
+        for panel, rate in zip(axes, RATES, strict=True):
+            for gamma, colour, marker, dashes in marks:
+                settings = [Setting(gamma, interval) for interval in INTERVALS]
+                known = [(s.interval, values[s.row(rate)]) for s in settings if s.row(rate) in values]
+                if known:
+                    x, y = zip(*known, strict=True)
+                    panel.plot(x, y, dashes, marker=marker, color=colour, label=f"conocc, γ = {gamma:g}")
+            if CAE.row(rate) in values:
+                panel.axhline(values[CAE.row(rate)], color=INK, linestyle=(0, (1, 1)), label="cae")
+            panel.set(title=f"λ = {rate:g}", xlabel="T, epochs of 1,000", ylabel="AUROC", xticks=INTERVALS)
+        low, high = min(values.values()), max(values.values())
+        margin = 0.05 * (high - low) or 0.01
+        for panel in axes:
+            panel.set_ylim(low - margin, high + margin)
+        axes[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
+
+    title = "AUROC of ConOCC against T, by γ, and of CAE, at both learning rates λ"
+    return Figure("conocc2020_figure5", title, draw(paint, columns=len(RATES), size=(10, 4)))

@@ -1,0 +1,112 @@
+"""Rows of a table: what a method reached over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..evaluation import Evaluation
+from ..resampling import units
+from ..runner import Result
+from ._tables import measured, over_runs, with_interval
+
+__all__ = ["Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on one data set.
+
+    Args:
+        results: Its trials, one per seed, on the same test images.
+        part: Whose scores are meant: the detector's own, or those of the autoencoder it was built on.
+    """
+
+    results: Sequence[Result]
+    part: str = "own"
+
+    def half(self, second: bool) -> Row:
+        """Return the row on one half of the test images, patients whole, both halves with either class's share.
+
+        What is chosen on the first half can be tested on the second.
+        """
+        value = self.results[0].value
+        labels = np.asarray(value["labels"])
+        unit = units(labels == 1, value["groups"] or None)
+        place = np.random.default_rng(0).permutation(len(unit[1]))
+        # by turns within a class, in one seeded order
+        turn = np.empty(len(place), np.int64)
+        for abnormal in (False, True):
+            members = [one for one in place if unit[1][one] == abnormal]
+            turn[members] = np.arange(len(members)) % 2
+        kept = np.flatnonzero(turn[unit[0]] == second)
+        return replace(self, results=[self._on(result, kept) for result in self.results])
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Metrics of the test scores with their intervals."""
+        return measured(self.results, self.part)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """1 abnormal, 0 normal, of the test images."""
+        return np.asarray(self.results[0].value["labels"])
+
+    @property
+    def groups(self) -> list[str] | None:
+        """Patient of each test image, None where they are not known."""
+        return [str(group) for group in self.results[0].value["groups"]] or None
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Test scores, a row per seed where there are several."""
+        scores = np.asarray([result.value[self.part]["test"] for result in self.results], np.float64)
+        return scores if len(scores) > 1 else np.asarray(scores[0])
+
+    @property
+    def errors(self) -> dict[str, float | None]:
+        """Mean score, over images and seeds, of each part of the data; None where it is empty.
+
+        For an autoencoder scored by its loss it is the mean reconstruction error.
+        """
+        found = [result.value[self.part] for result in self.results]
+        test, labels = np.mean([one["test"] for one in found], axis=0), self.labels
+        held_out = np.asarray([one["held_out"] for one in found])
+        return {
+            "train": fmean(one["train_mean"] for one in found),
+            "held_out": float(np.mean(held_out)) if held_out.size else None,
+            "test_normal": float(np.mean(test[labels == 0])) if (labels == 0).any() else None,
+            "test_abnormal": float(np.mean(test[labels == 1])) if (labels == 1).any() else None,
+        }
+
+    def by_seed(self, metric: str) -> list[float]:
+        """Return a metric of every trial; their test images need not be the same."""
+        return over_runs(self.results, metric, self.part)
+
+    def cell(self, metric: str) -> str:
+        """Print a metric: mean ± sd over seeds, and its interval."""
+        return with_interval(self.evaluation.ranking[metric], self.by_seed(metric))
+
+    def to_json(self, metrics: Sequence[str]) -> dict[str, Any]:
+        """Return metrics with bounds and values per seed, seconds and losses, as plain values."""
+        ranking = {m: {**self.evaluation.ranking[m].to_json(), "by_seed": self.by_seed(m)} for m in metrics}
+        values = [result.value for result in self.results]
+        return {
+            **ranking,
+            "fit_seconds": [value["fit_seconds"] for value in values],
+            "losses": [value["losses"] for value in values],
+        }
+
+    def _on(self, result: Result, kept: npt.NDArray[np.intp]) -> Result:
+        """Leave all but these test images out of a result."""
+        value = result.value
+        groups = [value["groups"][i] for i in kept] if value["groups"] else []
+        part = {**value[self.part], "test": [value[self.part]["test"][i] for i in kept]}
+        changed = {"labels": [value["labels"][i] for i in kept], "groups": groups, self.part: part}
+        return replace(result, value={**value, **changed})
