@@ -220,13 +220,17 @@ def results_table(files: list[str], more: list[str]) -> str:
     later = [json.loads((ROOT / file).read_text(encoding="utf-8")) for file in more]
     for content, extra in zip(stored, later, strict=False):
         assert content["data"] == extra["data"], "further methods are measured on the same data"
-        content["rows"] = {**{k: v for k, v in extra["rows"].items() if k not in content["rows"]}, **content["rows"]}
+        new = {name: row for name, row in extra["rows"].items() if name not in content["rows"]}
+        for row in new.values():
+            row["preset"] = extra["preset"]
+        content["rows"] = {**new, **content["rows"]}
     names = [_column(content) for content in stored]
     labels = {label for content in stored for label in map(_unmarked, content["rows"])}
     order = [label for label in map(_unmarked, stored[0]["rows"]) if label in labels]
     lines = ["| AUROC [95 % interval] | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [
-        f"| {label} | " + " | ".join(_cell(content["rows"], label) for content in stored) + " |" for label in order
+        f"| {label} | " + " | ".join(_cell(content["rows"], label, content["preset"]) for content in stored) + " |"
+        for label in order
     ]
     commands = "\n".join(content["provenance"]["command"] for content in stored + later)
     return "\n".join(lines) + f"\n\nMade by\n\n```sh\n{commands}\n```"
@@ -243,10 +247,13 @@ def _unmarked(label: str) -> str:
     return label.removesuffix(" (oracle)")
 
 
-def _cell(rows: dict[str, Any], label: str) -> str:
+def _cell(rows: dict[str, Any], label: str, preset: str) -> str:
     oracle = f"{label} (oracle)" in rows
-    auroc = (rows.get(label) or rows[f"{label} (oracle)"])["auroc"]
-    text = f"{auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]"
+    row = rows.get(label) or rows[f"{label} (oracle)"]
+    auroc, own = row["auroc"], row.get("preset", preset)
+    text = f"{auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]" + (
+        f", preset {own}" if own != preset else ""
+    )
     return f"*{text} oracle*" if oracle else text
 
 

@@ -130,7 +130,7 @@ def knn_entropy(latents: npt.ArrayLike, k: int = 3, groups: npt.ArrayLike | None
     the rule: not estimable where they fill less than 85 % of d. It was set on samples of known entropy, of 50 to 1,500
     images in 2 to 16 dimensions. Of those that passed, 95 % were within 0.13 nats per dimension of the truth, chance
     included (normal, Student's t, Laplace, five clusters, bent), and within 0.16 with sharp edges (cube, exponential).
-    Normal latents pass from 40 images in 4 dimensions, 150 in 8, 500 in 12, 3,000 in 16, and in 32 from no number at
+    Normal latents pass from 40 images in 4 dimensions, 150 in 8, 700 in 12, 3,000 in 16, and in 32 from no number at
     hand; sheets a hundred times thinner than wide never passed.
 
     Images of one patient that resemble each other are each other's neighbours and pull the figure down: by 0.2 nats

@@ -98,7 +98,7 @@ class Check:
             Verdict.HOLDS: f"changes when the weights are drawn anew ({figure}): it depends on what was learnt, "
             "which does not make it right",
             Verdict.FAILS: f"fails the sanity check: it hardly changes when the weights are drawn anew ({figure}), "
-            "so it shows the image rather than what was learnt",
+            "so what was learnt has little part in it",
             Verdict.NOT_APPLICABLE: f"the check by random weights does not apply: {self.reason}",
         }[self.verdict]
 
