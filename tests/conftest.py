@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor
@@ -17,8 +19,9 @@ from torch import Tensor
 from normoscope.apps.cli import main
 from normoscope.images import PixelStore, as_images
 from normoscope.partitions import Partition, partition
+from normoscope.protocols import _trial
 from normoscope.sources import load
-from toys import Result, Typed, draw_blobs
+from toys import TESTED, Result, Typed, draw_blobs
 
 torch.set_num_threads(1)
 
@@ -116,3 +119,36 @@ def answered(typed: Typed) -> Callable[..., dict[str, Any]]:
         return content
 
     return run
+
+
+def _pixels(count: int, seed: int, *, bright: bool = False) -> npt.NDArray[np.uint8]:
+    return (255 * draw_blobs(count, seed, bright=bright)[:, 0]).round().byte().numpy()
+
+
+@pytest.fixture(scope="module")
+def small_papers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The papers' two chest sets in small, found by protocols: one with validation images, one with patients' names."""
+    folder = tmp_path_factory.mktemp("data")
+    test = np.concatenate([_pixels(TESTED, 3), _pixels(TESTED, 4, bright=True)])
+    arrays = {
+        "train_images": _pixels(40, 1),
+        "train_labels": np.zeros(40, int),
+        "test_images": test,
+        "test_labels": np.repeat([0, 1], TESTED),
+    }
+    (folder / "medmnist").mkdir()
+    (folder / "chest_xray").mkdir()
+    val = {"val_images": _pixels(20, 2), "val_labels": np.zeros(20, int)}
+    np.savez(folder / "medmnist" / "pneumoniamnist.npz", **arrays, **val)
+    names = {
+        "train_names": np.asarray([f"IM-{i:04d}-0001" for i in range(40)]),
+        "test_names": np.asarray(
+            [f"NORMAL2-IM-{i:04d}-0001" for i in range(TESTED)] + [f"person{i}_virus_1" for i in range(TESTED)]
+        ),
+    }
+    np.savez(folder / "chest_xray" / "chest_xray_64.npz", **arrays, **names)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NORMOSCOPE_DATA", str(folder))
+        _trial._cut.cache_clear()
+        yield folder
+        _trial._cut.cache_clear()

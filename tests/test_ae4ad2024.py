@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from normoscope import metrics, protocols
-from normoscope.protocols import Claim, Outcome, Verdict, _trial
+from normoscope.protocols import Claim, Outcome, Verdict
 from normoscope.protocols._ae4ad_claims import claims as ae4ad_claims
 from normoscope.protocols._ae4ad_jobs import benchmark_job, epochs_on, has_validation
 from normoscope.protocols._pairs import differences
@@ -23,50 +22,12 @@ from normoscope.protocols.conocc2020 import REFERENCES, ConOCC2020
 from normoscope.protocols.medianomaly2025 import METHODS, MedIAnomaly2025
 from normoscope.protocols.medianomaly2025 import claims as benchmark_claims
 from normoscope.runner import Job, Result, perform
-from toys import draw_blobs
-
-TESTED = 30
-"""Test images of each class in the made-up data."""
-
-
-def pixels(count: int, seed: int, *, bright: bool = False) -> npt.NDArray[np.uint8]:
-    return (255 * draw_blobs(count, seed, bright=bright)[:, 0]).round().byte().numpy()
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Both data sets in small: PneumoniaMNIST with validation images, the chest X-rays with names and without."""
-    folder = tmp_path_factory.mktemp("data")
-    test = np.concatenate([pixels(TESTED, 3), pixels(TESTED, 4, bright=True)])
-    labels = np.repeat([0, 1], TESTED)
-    arrays = {
-        "train_images": pixels(40, 1),
-        "train_labels": np.zeros(40, int),
-        "test_images": test,
-        "test_labels": labels,
-    }
-    (folder / "medmnist").mkdir()
-    (folder / "chest_xray").mkdir()
-    val = {"val_images": pixels(20, 2), "val_labels": np.zeros(20, int)}
-    np.savez(folder / "medmnist" / "pneumoniamnist.npz", **arrays, **val)
-    names = {
-        "train_names": np.asarray([f"IM-{i:04d}-0001" for i in range(40)]),
-        "test_names": np.asarray(
-            [f"NORMAL2-IM-{i:04d}-0001" for i in range(TESTED)] + [f"person{i}_virus_1" for i in range(TESTED)]
-        ),
-    }
-    np.savez(folder / "chest_xray" / "chest_xray_64.npz", **arrays, **names)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NORMOSCOPE_DATA", str(folder))
-        _trial._cut.cache_clear()
-        yield folder
-        _trial._cut.cache_clear()
-
+from toys import TESTED
 
 # jobs
 
 
-def test_the_sweep_trains_every_size_with_the_papers_settings(home: Path) -> None:
+def test_the_sweep_trains_every_size_with_the_papers_settings(small_papers: Path) -> None:
     jobs = [job for job in AE4AD2024().plan().jobs if job.arguments["method"] == "ae"]
     sweep = [job.arguments for job in jobs if job.arguments["data"] == "pneumoniamnist"]
     assert sorted((a["recipe"]["latent_dim"], a["seed"]) for a in sweep) == sorted(
@@ -79,7 +40,7 @@ def test_the_sweep_trains_every_size_with_the_papers_settings(home: Path) -> Non
     assert (epochs_on("brain_tumor", quick=False), epochs_on("rsna", quick=False)) == (600, 250)
 
 
-def test_only_data_without_validation_normals_gets_models_that_choose(home: Path) -> None:
+def test_only_data_without_validation_normals_gets_models_that_choose(small_papers: Path) -> None:
     assert has_validation("pneumoniamnist")
     assert not has_validation("chest_xray_64")
     choosing = [job.arguments for job in AE4AD2024().plan().jobs if job.arguments["held_out"]]
@@ -88,7 +49,7 @@ def test_only_data_without_validation_normals_gets_models_that_choose(home: Path
     assert {(a["held_out"], a["seed"]) for a in choosing} == {(0.1, 0)}
 
 
-def test_protocols_that_need_the_same_job_give_it_the_same_key(home: Path) -> None:
+def test_protocols_that_need_the_same_job_give_it_the_same_key(small_papers: Path) -> None:
     def of(protocol: Any) -> dict[str, Job]:
         return {job.key: job for job in protocol.plan().jobs if job.arguments["data"] == "chest_xray_64"}
 
@@ -99,7 +60,7 @@ def test_protocols_that_need_the_same_job_give_it_the_same_key(home: Path) -> No
     assert len(sweep.keys() & conocc.keys()) == 3 * len(REFERENCES)
 
 
-def test_a_row_sets_what_it_names_and_nothing_else(home: Path) -> None:
+def test_a_row_sets_what_it_names_and_nothing_else(small_papers: Path) -> None:
     plain = benchmark_job("pneumoniamnist", "ae", 0, quick=False).arguments["recipe"]
     other = benchmark_job("pneumoniamnist", "ae loss=ssim", 0, quick=False).arguments["recipe"]
     assert {**plain, "loss": "ssim"} == other
@@ -108,14 +69,14 @@ def test_a_row_sets_what_it_names_and_nothing_else(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "fitted"), [("ae4ad2024", 6), ("medianomaly2025", 3)])
-def test_the_quick_form_is_a_few_jobs_on_pneumoniamnist(name: str, fitted: int, home: Path) -> None:
+def test_the_quick_form_is_a_few_jobs_on_pneumoniamnist(name: str, fitted: int, small_papers: Path) -> None:
     plan = protocols.build(name, quick=True).plan()
     assert len(plan.jobs) == fitted + len(REFERENCES)
     assert not plan.absent
     assert {(job.arguments["data"], job.arguments["seed"]) for job in plan.jobs} == {("pneumoniamnist", 0)}
 
 
-def test_data_of_the_papers_that_is_absent_is_named(home: Path) -> None:
+def test_data_of_the_papers_that_is_absent_is_named(small_papers: Path) -> None:
     four = ["RSNA", "VinDr-CXR", "Brain Tumor", "BraTS2021"]
     assert [data.name for data in AE4AD2024().plan().absent] == four
     seven = {*four, "LAG", "ISIC2018", "Camelyon16"}
@@ -211,7 +172,7 @@ def column(rows: Sequence[Sequence[str]], columns: Sequence[str], name: str) -> 
 
 
 @pytest.fixture(scope="module")
-def swept(home: Path) -> Outcome:
+def swept(small_papers: Path) -> Outcome:
     """What the whole sweep comes to on invented trials."""
     protocol = AE4AD2024()
     plan = protocol.plan()
@@ -255,7 +216,7 @@ def texts(svg: ElementTree.Element) -> set[str]:
 
 @pytest.mark.parametrize("name", ["ae4ad2024", "medianomaly2025"])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
-def test_results_may_be_missing(name: str, share: float, home: Path) -> None:
+def test_results_may_be_missing(name: str, share: float, small_papers: Path) -> None:
     protocol = protocols.build(name, seeds=1)
     plan = protocol.plan()
     some = [made_up(job) for job in plan.jobs[: round(share * len(plan.jobs))]]
@@ -266,7 +227,7 @@ def test_results_may_be_missing(name: str, share: float, home: Path) -> None:
         assert {claim.verdict for claim in outcome.claims} == {Verdict.UNTESTED}
 
 
-def test_the_benchmarks_table_stands_beside_the_published_column(home: Path) -> None:
+def test_the_benchmarks_table_stands_beside_the_published_column(small_papers: Path) -> None:
     protocol = MedIAnomaly2025()
     plan = protocol.plan()
     outcome = protocol.outcome([made_up(job) for job in plan.jobs], plan.absent)
@@ -286,7 +247,7 @@ def test_the_benchmarks_table_stands_beside_the_published_column(home: Path) -> 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ae4ad2024", "medianomaly2025"])
-def test_the_quick_form_runs_from_jobs_to_tables(name: str, home: Path, tmp_path: Path) -> None:
+def test_the_quick_form_runs_from_jobs_to_tables(name: str, small_papers: Path, tmp_path: Path) -> None:
     protocol = protocols.build(name, quick=True)
     plan = protocol.plan()
     done = [perform(job, tmp_path / job.key) for job in plan.jobs]

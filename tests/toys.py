@@ -18,6 +18,9 @@ Typed = Callable[..., Result]
 BRIGHT = (slice(4, 12), slice(16, 24))
 """Rows and columns of the bright square that the toy anomalies carry."""
 
+TESTED = 30
+"""Test images of each class in the made-up data of the papers."""
+
 
 def draw_blobs(count: int, seed: int, *, bright: bool = False) -> Tensor:
     """Draw grey 28-pixel images (n, 1, 28, 28) of one soft blob each; anomalies also carry a bright square."""
