@@ -138,43 +138,41 @@ class ConOCC2020:
             recipe = recipe_with(name, "quick" if self.quick else "paper", **changes)
             return planned(self.data, name, recipe, seed=seed, fold=fold, held_out=held_out)
 
-        rates = (None,) if self.quick else RATES
-        for method in ("conocc", "ocsvm", *REFERENCES):
-            rows[f"table2 {method}"] = [trial(method, seed) for seed in seeds]
-        for rate in rates:
+        def over_seeds(*methods: str, rate: float | None = None) -> None:
             given: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
-            for method in ("cocsvm", "sae"):
+            for method in methods:
                 rows[f"table2 {method}{_at(rate)}"] = [trial(method, seed, **given) for seed in seeds]
-        for method in ("deep_svdd", "dagmm"):
-            rows[f"table2 {method}"] = [trial(method, seed) for seed in seeds]
-        if not self.quick:
-            for rate in RATES:
-                for method in ("cocsvm", "sae"):
-                    one = trial(method, epochs=REDUCED, held_out=0.1, learning_rate=rate)
-                    rows[f"choice {method}{_at(rate)}"] = [one]
-            for rate in RATES:
-                for setting in SETTINGS:
-                    more: dict[str, Any] = {"epochs": REDUCED, "learning_rate": rate}
-                    if setting != CAE:
-                        more |= {"gamma": setting.gamma, "update_interval": round(setting.interval * SCALE)}
-                    rows[f"grid {setting.row(rate)}"] = [trial("cocsvm" if setting == CAE else "conocc", **more)]
-            for method in ("conocc", "ocsvm", "cocsvm", "sae", "deep_svdd", "dagmm", *REFERENCES):
-                folds = [(fold, seed) for fold in range(FOLDS) for seed in range(self.seeds)]
+
+        def over_folds(*methods: str) -> None:
+            for method in methods:
                 rows[f"table3 {method}"] = [
-                    trial(method, seed, epochs=REDUCED, fold=f"{fold}/{FOLDS}/{seed}") for fold, seed in folds
+                    trial(method, seed, epochs=REDUCED, fold=f"{fold}/{FOLDS}/{seed}")
+                    for fold in range(FOLDS)
+                    for seed in seeds
                 ]
-        rows["table2 anogan"] = [trial("anogan", seed) for seed in seeds]
-        if not self.quick:
-            rows["table3 anogan"] = [
-                trial("anogan", seed, epochs=REDUCED, fold=f"{fold}/{FOLDS}/{seed}")
-                for fold in range(FOLDS)
-                for seed in range(self.seeds)
-            ]
-        jobs = {row: [as_job(t, f"{row}, seed {t.seed}, {t.fold}") for t in trials] for row, trials in rows.items()}
-        if not self.quick:
-            for method in ("cae", "conocc"):
-                job = as_job(trial(method, epochs=REDUCED, held_out=0.1), f"figure6 {method}")
-                jobs[job.name] = [dataclasses.replace(job, work=f"{_conocc_features.__name__}:work")]
+
+        over_seeds("conocc", "ocsvm", *REFERENCES)
+        over_seeds("cocsvm", "sae", rate=None if self.quick else min(RATES))
+        over_seeds("deep_svdd", "dagmm", "anogan")
+        if self.quick:
+            return _named(rows)
+        for rate in RATES:
+            for method in ("cocsvm", "sae"):
+                one = trial(method, epochs=REDUCED, held_out=0.1, learning_rate=rate)
+                rows[f"choice {method}{_at(rate)}"] = [one]
+        over_seeds("cocsvm", "sae", rate=max(RATES))
+        over_folds("conocc", "ocsvm", "cocsvm", "sae", "deep_svdd", "dagmm", *REFERENCES)
+        for rate in RATES:
+            for setting in SETTINGS:
+                more: dict[str, Any] = {"epochs": REDUCED, "learning_rate": rate}
+                if setting != CAE:
+                    more |= {"gamma": setting.gamma, "update_interval": round(setting.interval * SCALE)}
+                rows[f"grid {setting.row(rate)}"] = [trial("cocsvm" if setting == CAE else "conocc", **more)]
+        over_folds("anogan")
+        jobs = dict(_named(rows))
+        for method in ("cae", "conocc"):
+            job = as_job(trial(method, epochs=REDUCED, held_out=0.1), f"figure6 {method}")
+            jobs[job.name] = [dataclasses.replace(job, work=f"{_conocc_features.__name__}:work")]
         return jobs
 
     def _table2(self, rows: Mapping[str, Row], chosen: Mapping[str, float]) -> Table:
@@ -196,6 +194,10 @@ class ConOCC2020:
         if self.quick:
             notes = ["30 epochs of the quick preset on another data set: a check that all runs, no reproduction"]
         return Table(f"Table 2: {title}", columns, cells, notes)
+
+
+def _named(rows: Mapping[str, Sequence[Trial]]) -> Mapping[str, Sequence[Job]]:
+    return {row: [as_job(t, f"{row}, seed {t.seed}, {t.fold}") for t in trials] for row, trials in rows.items()}
 
 
 def _at(rate: float | None) -> str:
