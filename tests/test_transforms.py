@@ -13,7 +13,6 @@ from scipy import ndimage
 
 from normoscope import images as images_module
 from normoscope.errors import (
-    ImageDepthError,
     OptionError,
     TooFewImagesError,
     UnreadableImageError,
@@ -277,11 +276,14 @@ def test_skipping_goes_on_and_still_lists_them() -> None:
 
 
 def test_another_depth_is_refused_before_it_is_read_as_another_exposure() -> None:
-    with pytest.raises(ImageDepthError) as caught:
-        prepare([sample("a", grey(28, 28)), sample("b.tif", grey(28, 28, np.uint16))])
-    assert str(caught.value) == (
-        "b.tif: expected uint8 pixels as in the training images, got uint16; convert all images to one depth."
-    )
+    samples = [sample("a", grey(28, 28)), sample("b.tif", grey(28, 28, np.uint16)), sample("c", grey(28, 28))]
+    with pytest.raises(UnreadableImagesError) as caught:
+        preprocessor(28).prepare(samples)
+    sentence = "b.tif: expected uint8 pixels as in the training images, got uint16; convert all images to one depth"
+    assert sentence in str(caught.value)
+    skipped = preprocessor(28).prepare(samples, skip_unreadable=True)
+    assert [s.name for s in skipped.samples] == ["a", "c"]
+    assert [str(problem) for problem in skipped.problems] == [sentence]
 
 
 def test_images_beyond_memory_are_kept_in_a_file_with_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,13 +124,12 @@ class ImageShapeError(DataError, ValueError):
         )
 
 
-class ImageDepthError(DataError):
+class ImageDepthError(UnreadableImageError):
     """Pixels of another depth than the model was fitted on would be read as another exposure."""
 
     def __init__(self, file: str, expected: str, got: str) -> None:
-        super().__init__(
-            f"{file}: expected {expected} pixels as in the training images, got {got}; convert all images to one depth."
-        )
+        cause = f"expected {expected} pixels as in the training images, got {got}; convert all images to one depth"
+        super().__init__(file, cause)
 
 
 class DataChangedError(DataError):
