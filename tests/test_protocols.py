@@ -41,11 +41,11 @@ def test_a_protocol_says_what_it_is_and_what_differs(name: str) -> None:
     assert "differs from the paper in:" in text
 
 
-def test_an_unknown_protocol_and_a_negative_number_are_refused() -> None:
+def test_an_unknown_protocol_and_no_seeds_are_refused() -> None:
     with pytest.raises(OptionError, match="protocol: expected one of"):
         protocols.build("conocc1999")
-    with pytest.raises(OptionError, match="--seeds"):
-        protocols.build("conocc2020", seeds=-1)
+    with pytest.raises(OptionError, match="--seeds: expected at least 1, got 0"):
+        protocols.build("conocc2020", seeds=0)
 
 
 # folds

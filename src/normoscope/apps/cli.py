@@ -233,7 +233,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     reproduce.add_argument("protocol", metavar="PROTOCOL", help="one of 'normoscope list protocols'")
     reproduce.add_argument("--quick", action="store_true", help="the short form, minutes instead of hours")
-    reproduce.add_argument("--seeds", type=_natural, default=0, metavar="N", help="default: the paper's number")
+    reproduce.add_argument("--seeds", type=int, metavar="N", help="default: the paper's number")
     where = reproduce.add_mutually_exclusive_group()
     where.add_argument("--processes", type=int, metavar="N", help="jobs at once, one thread each (default: cores)")
     where.add_argument("--ray", metavar="ADDRESS", help="do the jobs on the running Ray cluster that this machine is "

@@ -25,20 +25,20 @@ def names() -> list[str]:
     return members("protocols")
 
 
-def build(name: str, *, quick: bool = False, seeds: int = 0) -> Protocol:
+def build(name: str, *, quick: bool = False, seeds: int | None = None) -> Protocol:
     """Import `protocols/NAME.py` and make its one public dataclass.
 
     Args:
         name: File name.
         quick: The short form.
-        seeds: How many seeds; 0 takes the protocol's own number.
+        seeds: How many seeds; None takes the protocol's own number.
 
     Raises:
-        OptionError: No such protocol, or a negative number.
+        OptionError: No such protocol, or a number below 1.
     """
     if name not in names():
         raise OptionError("protocol", name, "one of " + ", ".join(names()))
-    if seeds < 0:
+    if seeds is not None and seeds < 1:
         raise OptionError("--seeds", seeds, "at least 1")
     module = importlib.import_module(f"{__name__}.{name}")
     found = [
@@ -48,4 +48,4 @@ def build(name: str, *, quick: bool = False, seeds: int = 0) -> Protocol:
     ]
     assert len(found) == 1, f"{module.__name__} must hold one public protocol"
     maker = cast("Callable[..., Protocol]", found[0])
-    return maker(quick, seeds) if seeds else maker(quick)
+    return maker(quick) if seeds is None else maker(quick, seeds)
