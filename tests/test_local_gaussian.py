@@ -77,6 +77,9 @@ def test_texture_that_is_missing_is_found_although_every_grey_value_is_a_usual_o
     outside = pixel_scores[:, :, 26:].mean((1, 2))
     assert (inside > 2 * outside).all()
     assert detector.anomaly_score(erased).min() > detector.anomaly_score(usual).max()
+    # inside, where no derivative is far from its mean of zero, the energies alone are
+    distances = [detector.terms(images)[:, 0, 12:16, 12:16].mean((1, 2)) for images in (erased, usual)]
+    assert distances[0].min() > 1.5 * distances[1].max()
 
 
 def test_larger_images_are_described_on_the_grid_and_mapped_at_their_own_size() -> None:
