@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,6 @@ from skimage.filters import gaussian, threshold_otsu
 
 from normoscope.anomalies import blend
 from normoscope.faithfulness import Chance
-from normoscope.images import PixelStore
 from normoscope.lesions import Lesions, share
 from normoscope.map_kinds import OWN, STANDARDISED, chance_maps
 from normoscope.model import Model, fit
@@ -123,9 +122,7 @@ def folds(free: Mask) -> Iterator[dict[str, list[int]]]:
 
 def healed_figures(recipe: Method, name: str, size: int, seed: int) -> dict[str, Any]:
     """Fit a method in every fold, and judge the maps of all blocks together."""
-    with np.load(Path(os.environ["NORMOSCOPE_DATA"], FILE)) as file:
-        images, masks = file["images"], file["masks"] > 0
-    normal = [healed(image, mask) for image, mask in zip(images, masks, strict=True)]
+    images, masks, normal = _slices(Path(os.environ["NORMOSCOPE_DATA"], FILE))
     found: dict[str, list[Any]] = {"blank": [], "blank_block": [], "marked": [], "masks": [], "block": []}
     maps: dict[str, list[Any]] = {}
     for block, rows in enumerate(folds(np.asarray([one is not None for one in normal]))):
@@ -135,8 +132,17 @@ def healed_figures(recipe: Method, name: str, size: int, seed: int) -> dict[str,
             return {"localises": False}
         found["block"] += [str(block)] * len(rows["test"])
         found["blank_block"] += [str(block)] * sum(normal[row] is not None for row in rows["test"])
-        _judge(model, [model.prepare([s for s in data.samples["test"] if s.label == k]) for k in (0, 1)], found, maps)
+        test = [model.prepare([s for s in data.samples["test"] if s.label == k]) for k in (0, 1)]
+        _judge(model, test, len(images) * seed + block, found, maps)
     return {"localises": True, **_pooled(found, {kind: np.concatenate(drawn) for kind, drawn in maps.items()})}
+
+
+@cache
+def _slices(file: Path) -> tuple[Any, Any, list[npt.NDArray[np.uint8] | None]]:
+    """Read the slices and heal them, once for all methods and seeds."""
+    with np.load(file) as arrays:
+        images, masks = arrays["images"], arrays["masks"] > 0
+    return images, masks, [healed(image, mask) for image, mask in zip(images, masks, strict=True)]
 
 
 def _collection(images: Any, masks: Any, normal: list[Any], rows: dict[str, list[int]]) -> Collection:
@@ -155,22 +161,20 @@ def _collection(images: Any, masks: Any, normal: list[Any], rows: dict[str, list
     return Collection(FILE, samples, "normal")
 
 
-def _judge(model: Model, test: list[Prepared], found: dict[str, list[Any]], maps: dict[str, list[Any]]) -> None:
-    """Add one block's maps and marks."""
+def _judge(
+    model: Model, test: list[Prepared], seed: int, found: dict[str, list[Any]], maps: dict[str, list[Any]]
+) -> None:
+    """Add one block's maps and marks; the seed is of its chance maps."""
     healthy, ill = test
     drawn = list(model.maps(ill.images))
     found["blank"] += [not model.marked(one).any() for one in model.maps(healthy.images)]
     found["marked"] += [model.marked(one) for one in drawn]
     found["masks"] += [model.preprocessor.mask(s.read_mask()) for s in ill.samples if s.read_mask]
-    kinds = {OWN: np.stack(drawn), **_chance(ill.images)}
+    kinds = {OWN: np.stack(drawn), **{chance.value: chance_maps(chance, ill.images, seed) for chance in Chance}}
     if model.normal_maps is not None:
         kinds[STANDARDISED] = np.stack([model.normal_maps.standardised(one) for one in drawn])
     for kind, of_kind in kinds.items():
         maps.setdefault(kind, []).append(of_kind)
-
-
-def _chance(images: PixelStore) -> dict[str, Any]:
-    return {chance.value: chance_maps(chance, images, 0) for chance in Chance}
 
 
 def _pooled(found: dict[str, list[Any]], maps: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """How well does every method localise, and are its maps sane? The phantom chest, beside maps that know nothing.
 
-    python benchmarks/localisation.py --seed 100 --seeds 3
-    NORMOSCOPE_DATA=... python benchmarks/localisation.py --healed --out results/localisation_healed.json
+    python benchmarks/localisation.py --seed 0 --few 16 --out results/localisation.json
+    NORMOSCOPE_DATA=... python benchmarks/localisation.py --healed --seed 0 --out results/localisation_healed.json
 
 Every method is fitted with one preset; those that then draw maps are judged by `normoscope.sanity`. A seed draws other
-phantom patients and other weights. Seeds from 100 on are for development: whatever was tried on them says less of new
-ones. Each fit's figures are stored as it ends, and what is stored is not done again. A method that searches for every
-score anew (`anogan`) takes hours with the usual number of images for curves: run it apart, with a small --few.
+phantom patients and other weights. Seeds from 100 on are for development and go to a file of their own: whatever was
+tried on them says less of new ones. Each fit's figures are stored as it ends, and what is stored is not done again. A
+method that searches for every score anew (`anogan`) takes hours with the usual number of images for curves: run it
+apart, with a small --few.
 
 The phantom's lesions are drawn, not grown, and its normals are as alike as their generator makes them: figures compare
 methods, and promise nothing of patients. `--healed` judges on real tumours, with the limits told in `healed.py`.
@@ -53,6 +54,7 @@ def main() -> None:
     result = _stored(args.out, options)
     for name in args.only or methods.names():
         runs = result["methods"].setdefault(name, {"runs": {}})["runs"]
+        _check_few(name, runs, args)
         for seed in range(args.seed, args.seed + args.seeds):
             if str(seed) not in runs:
                 runs[str(seed)] = _judged(name, args, seed)
@@ -72,7 +74,7 @@ def _judged(name: str, args: argparse.Namespace, seed: int) -> dict[str, Any]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=methods.PRESETS, default="quick")
-    parser.add_argument("--seed", type=int, default=100, help="first seed")
+    parser.add_argument("--seed", type=int, required=True, help="first seed")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--few", type=int, default=FEW, help="images for attributions and curves")
@@ -80,7 +82,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="*", metavar="METHOD")
     parser.add_argument("--healed", action="store_true", help="real tumours instead of the phantom")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=Path("results/localisation.json"))
+    parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()
 
 
@@ -94,6 +96,13 @@ def _stored(out: Path, options: Figures) -> dict[str, Any]:
     if result["options"] != options:
         raise SystemExit(f"{out} holds figures of other options ({result['options']}); name another file with --out.")
     return {**result, "commands": list(dict.fromkeys([*result["commands"], command]))}
+
+
+def _check_few(name: str, runs: Mapping[str, Figures], args: argparse.Namespace) -> None:
+    """Refuse to average runs whose dear figures are of different numbers of images."""
+    other = sorted({run["few"] for run in runs.values() if "few" in run} - {args.few})
+    if other:
+        raise SystemExit(f"{args.out} holds runs of {name} with --few {other[0]}; keep to it, or name another file.")
 
 
 def _store(out: Path, result: Figures) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from normoscope import methods, protocols, registry, sources
 from normoscope.apps.cli import parser
+from normoscope.map_kinds import CHECKED
 from normoscope.protocols._pages import markdown
 
 ROOT = Path(__file__).parents[1]
@@ -187,11 +188,14 @@ def _localised(found: dict[str, Any]) -> str:
     lines = ["| map | " + " | ".join(_LOCALISED.values()) + " |", "|---" * (len(_LOCALISED) + 1) + "|"]
     known = {name: one["mean"] for name, one in found["methods"].items() if "mean" in one}
     for name, mean in sorted(known.items(), key=lambda item: -item[1]["rows"]["map"]["pointing"]["value"]):
-        rows, seeds = mean["rows"], len(found["methods"][name]["runs"])
+        rows, runs = mean["rows"], found["methods"][name]["runs"].values()
+        drawn = [run["rows"]["map"] for run in runs if run["localises"]]
+        checked = min(row.get("check", {}).get("images", 0) for row in drawn)
+        beside = f" (of {checked} image{'s' * (checked > 1)})" if checked < CHECKED else ""
         whole = {key: mean.get(key) for key in ("marked_normals", "hit_lesions")}
-        lines.append(_figures(f"{name} ({seeds})", {**rows["map"], **whole}, rows["random"]))
+        lines.append(_figures(f"{name} ({len(runs)})", {**rows["map"], **whole}, rows["random"], beside))
         if "standardised map" in rows:
-            lines.append(_figures("its standardised map", rows["standardised map"], rows["random"]))
+            lines.append(_figures("its standardised map", rows["standardised map"], rows["random"], beside))
     chance = next(iter(known.values()))["rows"]
     for kind in ("random", "centre", "brightest", "edges"):
         # curves depend on the method's score, so that no one figure stands for all
@@ -199,12 +203,12 @@ def _localised(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _figures(name: str, values: dict[str, Any], random: dict[str, Any]) -> str:
+def _figures(name: str, values: dict[str, Any], random: dict[str, Any], checked: str = "") -> str:
     def text(key: str) -> str:
         if not values.get(key):
             return "–"
         beside = f" ({random[key]['value']:.2f})" if key.endswith("nearest normal") and random.get(key) else ""
-        return f"{values[key]['value']:.3f}{beside}"
+        return f"{values[key]['value']:.3f}{checked if key == 'random_weights' else beside}"
 
     return f"| {name} | {' | '.join(map(text, _LOCALISED))} |"
 

@@ -178,6 +178,9 @@ def test_scores_are_distortion_on_the_scale_of_minus_one_to_one_bits_of_the_roun
     torch.testing.assert_close(scores[Score.BOTH], distortion + SMALL.rate_weight * bits)
     for score in Score:
         torch.testing.assert_close(fitted(score=score).anomaly_map(images).mean((1, 2)), distortion)
+    terms = fitted(score=Score.BOTH).score_terms(images)
+    torch.testing.assert_close(terms["distortion"], distortion)
+    torch.testing.assert_close(terms["weighted rate of the latent vector"], SMALL.rate_weight * bits)
 
 
 def test_with_the_norm_penalty_the_rate_is_the_norm_and_its_weight_shortens_latent_vectors() -> None:

@@ -93,6 +93,20 @@ def test_occlusion_gives_each_square_what_the_score_loses_without_it() -> None:
     assert float(shares[12, 2]) == 0
 
 
+def test_attributions_of_colour_are_summed_over_channels() -> None:
+    weights, image = torch.tensor([1.0, 2, 4]).view(3, 1, 1), torch.zeros(3, 16, 16)
+    image[:, 4:6, 8:10] = 1.0
+
+    def score(images: torch.Tensor) -> torch.Tensor:
+        return (weights * images).sum((1, 2, 3))
+
+    # of the three channels together, as of one that weighs 7
+    grey = Attribution.OCCLUSION(lambda x: 7 * x.sum((1, 2, 3)), image[:1], torch.zeros(1, 16, 16))
+    torch.testing.assert_close(Attribution.OCCLUSION(score, image, torch.zeros(3, 16, 16)), grey)
+    torch.testing.assert_close(Attribution.INTEGRATED(score, image, torch.zeros(3, 16, 16)), 7 * image[0])
+    torch.testing.assert_close(Attribution.GRADIENT(score, image, image), torch.full((16, 16), 7.0))
+
+
 def test_a_score_that_leaves_torch_has_no_gradient_and_says_which_attribution_is_left(small_phantom: Partition) -> None:
     knn = fit("knn", methods.build("knn"), small_phantom)
     image = small_phantom.images["test"].batch(np.array([0]))[0]

@@ -77,6 +77,9 @@ def test_texture_that_is_missing_is_found_although_every_grey_value_is_a_usual_o
     outside = pixel_scores[:, :, 26:].mean((1, 2))
     assert (inside > 2 * outside).all()
     assert detector.anomaly_score(erased).min() > detector.anomaly_score(usual).max()
+    # inside, where no derivative is far from its mean of zero, the energies alone are
+    distances = [detector.terms(images)[:, 0, 12:16, 12:16].mean((1, 2)) for images in (erased, usual)]
+    assert distances[0].min() > 1.5 * distances[1].max()
 
 
 def test_larger_images_are_described_on_the_grid_and_mapped_at_their_own_size() -> None:
@@ -110,10 +113,31 @@ def test_a_score_has_a_gradient_that_finite_differences_confirm() -> None:
 def test_ten_normals_are_the_fewest_and_options_out_of_range_are_refused() -> None:
     with pytest.raises(TooFewImagesError):
         LocalGaussian().fit(as_images(striped(9, 0)), Run())
-    for wrong in ({"scales": (0.1,)}, {"scales": ()}, {"pooled": 99.0}, {"shrinkage": 0.0}, {"latent_dim": 0},
-                  {"grid": 4}, {"top": 0.0}):  # fmt: skip
+    for wrong in ({"scales": (0.69, 2.0)}, {"scales": ()}, {"pooled": 99.0}, {"shift": 0.2},
+                  {"shrinkage": 0.0}, {"latent_dim": 0}, {"grid": 4}, {"top": 0.0}):  # fmt: skip
         with pytest.raises(OptionError, match=next(iter(wrong)).replace("_", "-")):
             LocalGaussian(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 2), (1, 1), (2, 0)])
+def test_no_derivative_of_the_narrowest_scale_answers_to_brightness(order: tuple[int, int]) -> None:
+    assert LocalGaussian(scales=(0.7,)).scales == (0.7,)
+    assert derived(torch.ones(20, 20), 0.7, order).abs().max() < 0.005
+    with pytest.raises(OptionError, match="to 32 pixels of the grid"):
+        LocalGaussian(scales=(1.0, 0.6))
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("shrinkage", [0.01, 1e-9])
+def test_normals_that_never_vary_are_fitted_and_any_change_is_far(grey: float, shrinkage: float) -> None:
+    detector = LocalGaussian(shrinkage=shrinkage).fit(as_images(np.full((12, 16, 16), grey)), Run())
+    images = torch.full((2, 1, 16, 16), grey)
+    images[1, :, 4:8, 4:8] = 0.5
+    usual, changed = detector.anomaly_score(images).tolist()
+    assert changed > 1000 > usual
+    pixel_scores = detector.anomaly_map(images)
+    assert torch.isfinite(pixel_scores).all()
+    assert pixel_scores[1, 4:8, 4:8].min() > pixel_scores[0].max()
 
 
 def test_the_score_is_shared_out_among_what_is_unusual() -> None:

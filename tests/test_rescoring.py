@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,17 @@ import torch
 
 from normoscope import methods
 from normoscope.apps.cli import RESIDUALS
+from normoscope.attribution import Attribution, differentiable
 from normoscope.comparison import Recipe, compare
 from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.methods.cae import CAE
 from normoscope.methods.pca import PCA
 from normoscope.methods.vae import VAE
-from normoscope.model import fit, rescore
+from normoscope.model import Model, fit, rescore
 from normoscope.partitions import Partition, partition
 from normoscope.persistence import load_model, save_model
 from normoscope.rescoring import fit_head
-from normoscope.scoring import Residual, Scoring, Term
+from normoscope.scoring import Pooling, Residual, Scoring, Term
 from normoscope.sources import load
 from normoscope.types import Run
 
@@ -56,6 +58,39 @@ def test_kl_weighted_is_the_squared_residual_times_the_divergence_gradient(small
     slope = model.detector.loss_gradient(images, Term.DIVERGENCE).abs()  # type: ignore[attr-defined]
     squared = (images - model.detector.reconstruct(images)).square()  # type: ignore[attr-defined]
     torch.testing.assert_close(model.batch_map(images), (slope * squared).mean(1))
+
+
+@pytest.fixture(scope="module")
+def vae(small_phantom: Partition) -> Model:
+    recipe = VAE(latent_dim=3, width=2, hidden=8, epochs=2, batch_size=16)
+    model = fit("vae", recipe, small_phantom, run=RUN)
+    few = small_phantom.images["train"].subset(range(12))
+    return replace(model, head=fit_head(model.detector, recipe, few, RUN))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("residual", [residual for residual in Residual if residual.term is None])
+@pytest.mark.parametrize("pooling", list(Pooling))
+def test_a_rescored_models_gradient_is_the_difference_quotient(
+    vae: Model, residual: Residual, pooling: Pooling, small_phantom: Partition
+) -> None:
+    model = replace(vae, scoring=Scoring(residual=residual, pooling=pooling))
+    image = small_phantom.images["test"].batch(np.arange(1)).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.batch_score(image).sum(), image)
+    step = 1e-3 * gradient / gradient.abs().max()
+    with torch.no_grad():
+        quotient = float(model.batch_score(image + step) - model.batch_score(image - step))
+    assert quotient == pytest.approx(float(2 * (gradient * step).sum()), rel=0.1)
+
+
+@pytest.mark.parametrize("residual", [residual for residual in Residual if residual.term is not None])
+def test_a_score_made_of_a_loss_terms_derivative_has_no_gradient_and_says_so(
+    vae: Model, residual: Residual, small_phantom: Partition
+) -> None:
+    model = replace(vae, scoring=Scoring(residual=residual))
+    image = small_phantom.images["test"].batch(np.arange(1))[0]
+    assert not differentiable(model.batch_score, image)
+    with pytest.raises(OptionError, match="this method's score has no gradient"):
+        Attribution.GRADIENT(model.batch_score, image, image)
 
 
 @pytest.mark.parametrize(

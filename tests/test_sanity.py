@@ -19,11 +19,11 @@ from normoscope import methods
 from normoscope.attribution import Attribution
 from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.faithfulness import Chance, pointing
-from normoscope.map_kinds import CHECKED, OWN, STANDARDISED, Few, drawn
+from normoscope.map_kinds import CHECKED, OWN, STANDARDISED, Few, drawn, map_check
 from normoscope.model import Model, fit
 from normoscope.partitions import Partition
-from normoscope.randomisation import Verdict
-from normoscope.sanity import LARGE, SMALL, Sanity, map_check, sanity
+from normoscope.randomisation import Verdict, randomised
+from normoscope.sanity import FEW, LARGE, SMALL, Sanity, sanity
 from normoscope.transforms import Prepared
 from normoscope.types import Run
 from toys import PHANTOM, Typed
@@ -86,7 +86,8 @@ def test_every_map_there_is_has_its_row(found: Sanity) -> None:
     }
     assert (found.few, found.counterpart) == (5, "reconstruction")
     assert all(list(row.deletion) == list(row.insertion) == ["reconstruction", "median"] for row in found.rows.values())
-    assert "of 5 images" in found.notes[0] or "5 images" in found.notes[0]
+    told = "attributions, deletion and insertion: 5 images, drawn by the seed; random weights: 5 of them"
+    assert found.notes[0] == told
 
 
 def test_pointing_and_hits_are_what_a_count_gives(pca: Model, held_out: Prepared, found: Sanity) -> None:
@@ -152,6 +153,59 @@ def test_attributions_are_compared_under_the_fitted_models_counterpart(trained: 
     assert kinds["occlusion"].check.images == 2
 
 
+def test_every_check_is_of_the_same_images_evenly_spread_and_no_map_is_drawn_twice(
+    trained: Model, held_out: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Few.of(trained, held_out.images, np.arange(10, 10 + CHECKED + 9))
+    attributed: list[tuple[Attribution, bool, Tensor]] = []
+    mapped: list[tuple[bool, Tensor]] = []
+    copies: list[int] = []
+
+    def attribute(kind: Attribution, score: Any, image: Tensor, counterpart: Tensor) -> Tensor:
+        attributed.append((kind, score.__self__.detector is trained.detector, image))
+        return image.sum(0)
+
+    def batch_map(model: Model, images: Tensor) -> Tensor:
+        mapped.append((model.detector is trained.detector, images))
+        return images.sum(1)
+
+    def copied(detector: Any, seed: int) -> Any:
+        copies.append(seed)
+        return randomised(detector, seed)
+
+    monkeypatch.setattr(Attribution, "__call__", attribute)
+    monkeypatch.setattr(Model, "batch_map", batch_map)
+    monkeypatch.setattr("normoscope.map_kinds.randomised", copied)
+    checks = {one.name: one.check for one in drawn(trained, held_out.images, few, [], 3, False)}
+    assert copies == [3]
+    expected = few.images[np.linspace(0, CHECKED + 8, CHECKED).astype(int)]
+    for kind in Attribution:
+        assert sum(kind is one and fitted for one, fitted, _ in attributed) == CHECKED + 9
+        assert torch.equal(torch.stack([x for one, fitted, x in attributed if one is kind and not fitted]), expected)
+    assert [fitted for fitted, _ in mapped] == [True, False]
+    assert torch.equal(mapped[1][1], expected)
+    assert {name: checks[name].images for name in (OWN, STANDARDISED, *SHARES)} == dict.fromkeys(
+        (OWN, STANDARDISED, *SHARES), CHECKED
+    )
+    # maps that are the image itself correlate only where fitted and randomised are of the same image
+    assert all(checks[name].median == pytest.approx(1) for name in (OWN, STANDARDISED, *SHARES))
+
+
+def test_the_note_tells_how_many_images_are_checked(pca: Model, held_out: Prepared) -> None:
+    assert sanity(pca, held_out, few=18).notes[0].endswith(f"random weights: {CHECKED} of them")
+
+
+def test_maps_are_held_in_float32_and_on_disk_where_they_are_large(
+    pca: Model, held_out: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("normoscope.images.IN_MEMORY_BYTES", 1000)
+    few = Few.of(pca, held_out.images, np.array([30]))
+    held = {one.name: one.maps for one in drawn(pca, held_out.images, few, [], 0, False)}
+    for name in (OWN, *CHANCES):
+        assert (type(held[name]), held[name].dtype) == (np.memmap, np.float32)
+    np.testing.assert_array_equal(held[OWN], np.stack(list(pca.maps(held_out.images))))
+
+
 def test_without_masks_the_curves_remain(pca: Model, held_out: Prepared) -> None:
     samples = tuple(dataclasses.replace(sample, read_mask=None) for sample in held_out.samples)
     blind = sanity(pca, dataclasses.replace(held_out, samples=samples), few=3)
@@ -209,6 +263,12 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sane") / "model"
     assert main(["fit", "pca", *PHANTOM, "--out", str(folder), "--quiet"]) == 0
     return folder
+
+
+def test_what_is_typed_defaults_to_what_the_module_says() -> None:
+    from normoscope.apps.cli import parser
+
+    assert parser().parse_args(["sanity", "model", "data"]).few == FEW
 
 
 def test_the_command_prints_and_stores_the_table(

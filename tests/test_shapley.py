@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import combinations
 from math import factorial
 from typing import Any
@@ -38,12 +39,47 @@ def exact(value: Any, latent: Any, normals: Any) -> Any:
     return found
 
 
-def test_of_a_squared_distance_each_share_is_its_own_term_minus_the_normals_mean() -> None:
-    centre = np.array([0.5, 0.0, 0.0, 1.0, 0.0])
-    found = latent_shares(Value("distance", lambda z: ((z - centre) ** 2).sum(1)), LATENT, NORMALS)
-    expected = (LATENT - centre) ** 2 - ((NORMALS - centre) ** 2).mean(0)
+def test_of_a_squared_distance_each_share_is_its_own_term_minus_the_mean_of_all_normals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(1)
+    centre, latent, normals = rng.normal(size=256), 2 * rng.normal(size=256), rng.normal(size=(500, 256))
+    monkeypatch.setitem(sys.modules, "shap", None)  # a sum needs no sampling
+    found = latent_shares(Value.additive("distance", lambda z: (z - centre) ** 2), latent, normals)
+    expected = (latent - centre) ** 2 - ((normals - centre) ** 2).mean(0)
     np.testing.assert_allclose(found.shares, expected, atol=1e-9)
     assert found.leading(2) == [int(i) for i in np.argsort(-np.abs(expected))[:2]]
+    assert (found.value, found.normals) == (pytest.approx(((latent - centre) ** 2).sum()), 500)
+    assert found.base == pytest.approx(((normals - centre) ** 2).sum(1).mean())
+
+
+def test_a_sum_given_by_its_terms_has_the_shares_that_sampling_finds() -> None:
+    whole = latent_shares(Value.additive("cubes", lambda z: z**3), LATENT, NORMALS)
+    sampled = latent_shares(Value("cubes", lambda z: (z**3).sum(1)), LATENT, NORMALS)
+    np.testing.assert_allclose(whole.shares, sampled.shares, atol=1e-9)
+    assert (whole.value, whole.base) == (pytest.approx(sampled.value), pytest.approx(sampled.base))
+
+
+def test_of_many_dimensions_enough_normals_are_drawn_for_the_leading_ones_and_the_seed_draws_others() -> None:
+    rng = np.random.default_rng(2)
+    weights, normals = np.linspace(0, 1, 100) ** 4, rng.normal(size=(300, 200))
+    latent = 1 + 0.5 * rng.normal(size=200)
+
+    def pairs(z: Any) -> Any:
+        return (weights * z[:, ::2] * z[:, 1::2]).sum(1)
+
+    # of a product, a dimension's share is its difference to a normal's times the mean of both partners
+    first, second, a, b = latent[::2], latent[1::2], normals[:, ::2], normals[:, 1::2]
+    expected = np.empty(200)
+    expected[::2] = weights * ((first - a) * (second + b)).mean(0) / 2
+    expected[1::2] = weights * ((first + a) * (second - b)).mean(0) / 2
+    found = [latent_shares(Value("pairs", pairs), latent, normals, seed) for seed in range(5)]
+    for one in found:
+        assert one.normals == 32
+        assert one.shares.sum() == pytest.approx(one.value - one.base, abs=1e-9)
+        assert np.corrcoef(one.shares, expected)[0, 1] > 0.95
+        assert one.base != pytest.approx(float(pairs(normals).mean()), rel=1e-6)
+    assert not np.allclose(found[0].shares, found[1].shares, rtol=1e-3)
 
 
 def test_shares_sum_to_what_the_value_is_above_the_normals() -> None:

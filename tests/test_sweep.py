@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normoscope.candidates import Pool, cut, share
+from normoscope.candidates import Pool, cut, name_of, share
 from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
 from normoscope.methods.ae import AE
@@ -109,6 +109,47 @@ def test_a_sweep_tells_what_normals_say_of_every_candidate_and_repeats_nothing(
     assert {file.suffix for file in tmp_path.iterdir()} == {".json"}
     again = sweep(axis, small_phantom, tmp_path, seeds=(0, 1), engine=idle)
     assert again.found == found.found
+
+
+def test_where_a_sweep_is_under_way_another_is_refused_and_leaves_its_images_alone(
+    small_phantom: Partition, tmp_path: Path
+) -> None:
+    axis = axis_of("pca", "latent_dim", (1, 8))
+
+    def disturbed(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
+        with pytest.raises(OptionError, match="no other sweep is under way"):
+            sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=idle)
+        yield from here(jobs, folder)
+
+    assert len(sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=disturbed).found) == 2
+    sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=idle)
+
+
+@pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt])
+def test_images_are_removed_however_a_sweep_ends_and_those_that_a_killed_one_left(
+    end: type[BaseException], small_phantom: Partition, tmp_path: Path
+) -> None:
+    def broken(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
+        yield jobs[0], perform(jobs[0], checkpoint_of(jobs[0], folder))
+        raise end
+
+    axis = axis_of("pca", "latent_dim", (1, 8))
+    name = name_of(pool_of(small_phantom), small_phantom.preprocessor)
+    for left in (f".data-{name}-killed", "data-of-the-user"):
+        (tmp_path / left).mkdir()
+        (tmp_path / left / "pool.npy").write_bytes(b"pixels")
+    with pytest.raises(end):
+        sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=broken)
+    assert sorted(file.suffix or file.name for file in tmp_path.iterdir()) == [".json", "data-of-the-user"]
+
+
+def test_a_finished_sweep_writes_no_images_again(
+    small_phantom: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axis = axis_of("pca", "latent_dim", (1, 8))
+    found = sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=here)
+    monkeypatch.setattr("normoscope.candidates.np.save", lambda *_, **__: pytest.fail("images were written"))
+    assert sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=idle) == found
 
 
 def test_candidates_of_a_seed_share_their_images_and_what_is_planted_in_them(

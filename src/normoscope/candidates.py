@@ -32,7 +32,7 @@ from .latents import FEWEST, latent_entropy
 from .transforms import Preprocessor
 from .types import Detector, Images, Reconstructs, Run
 
-__all__ = ["Pool", "cut", "share", "work"]
+__all__ = ["Pool", "cut", "forget", "name_of", "share", "work"]
 
 _HELD_OUT, _ENOUGH, _MOST = 0.1, 50, 0.3
 _PLANTED = 200
@@ -55,32 +55,53 @@ class Pool:
     test: PixelStore
 
 
-def share(pool: Pool, preprocessor: Preprocessor, folder: Path) -> str:
-    """Write the pool where workers map it into memory; return the hash that names it.
+def name_of(pool: Pool, preprocessor: Preprocessor) -> str:
+    """Return the hash that names a pool.
 
     Raises:
         TooFewImagesError: Too few normals to hold some out.
     """
     if len(pool.normals) < 2 * _FEWEST:
         raise TooFewImagesError("train and select", 2 * _FEWEST, len(pool.normals), "a sweep holds some of them out")
-    arrays = {_POOL: pool.normals.pixels[pool.normals.index], _TEST: pool.test.pixels[pool.test.index]}
-    facts = json.dumps({"preprocessor": preprocessor.to_json(), "groups": pool.groups})
-    digest = hashlib.sha256(facts.encode())
-    for array in arrays.values():
+    digest = hashlib.sha256(_facts(pool, preprocessor).encode())
+    for array in _arrays(pool).values():
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
-    name = digest.hexdigest()[:20]
+    return digest.hexdigest()[:20]
+
+
+def share(pool: Pool, preprocessor: Preprocessor, folder: Path) -> str:
+    """Write the pool where workers map it into memory; return its name.
+
+    Raises:
+        TooFewImagesError: Too few normals to hold some out.
+    """
+    name = name_of(pool, preprocessor)
     target = folder / f"data-{name}"
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        aside = Path(mkdtemp(dir=folder, prefix=".data-"))
+        aside = Path(mkdtemp(dir=folder, prefix=f".data-{name}-"))
         try:
-            for file, array in arrays.items():
+            for file, array in _arrays(pool).items():
                 np.save(aside / file, array, allow_pickle=False)
-            (aside / _FACTS).write_text(facts, encoding="utf-8")
+            (aside / _FACTS).write_text(_facts(pool, preprocessor), encoding="utf-8")
             aside.rename(target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return name
+
+
+def forget(name: str, folder: Path) -> None:
+    """Remove what `share` wrote, and what it left where it was killed: these images may be patients'."""
+    for left in (folder / f"data-{name}", *folder.glob(f".data-{name}-*")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _arrays(pool: Pool) -> dict[str, npt.NDArray[Any]]:
+    return {_POOL: pool.normals.pixels[pool.normals.index], _TEST: pool.test.pixels[pool.test.index]}
+
+
+def _facts(pool: Pool, preprocessor: Preprocessor) -> str:
+    return json.dumps({"preprocessor": preprocessor.to_json(), "groups": pool.groups})
 
 
 @lru_cache(maxsize=2)

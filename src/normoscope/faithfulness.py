@@ -15,7 +15,6 @@ backprop, ECCV 2016 (pointing game).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -26,6 +25,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from .attribution import Score
 from .errors import ScoresError
 from .images import BATCH
 
@@ -41,7 +41,6 @@ _ROUNDING = 1e-6
 """A difference of scores below this share of them is float32's rounding."""
 
 Map = Float[np.ndarray, "h w"]
-Score = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Attributions are drawn of a few images only: each takes hundreds of scores.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from torch import Tensor
 from .attribution import Attribution
 from .errors import MissingExtraError, OptionError
 from .faithfulness import Chance
-from .images import PixelStore, batches
+from .images import PixelStore, allocate, batches
 from .model import Model
 from .randomisation import Check, randomised
 from .scoring import Residual
@@ -38,7 +38,10 @@ NEAREST = "nearest normal"
 OWN, STANDARDISED = "map", "standardised map"
 """The model's own map: as drawn, and in deviations of normal images."""
 
+Map = Float[np.ndarray, "h w"]
 Maps = Float[np.ndarray, "n h w"]
+
+_WEIGHTLESS = Check.not_applicable("the method has no weights")
 
 
 class Drawn(NamedTuple):
@@ -95,6 +98,11 @@ class Few:
         return cls(rows, batch, found, tuple(names[which] for which in least))
 
     @property
+    def checked(self) -> Int[np.ndarray, " k"]:
+        """Return which of them are drawn by the randomised model too."""
+        return _spread(len(self.rows))
+
+    @property
     def baselines(self) -> Float[Tensor, "m c h w"] | None:
         """Return each image's most normal counterpart; None without any."""
         if not self.compared:
@@ -119,10 +127,11 @@ def _nearest(images: Float[Tensor, "m c h w"], normals: Images) -> Float[Tensor,
 
 def drawn(model: Model, images: PixelStore, few: Few, notes: list[str], seed: int, progress: bool) -> Iterator[Drawn]:
     """Yield every map there is; add to the notes why others are missing."""
-    yield from _own(model, images, few, seed, progress)
+    other = _randomised(model, seed)
+    yield from _own(model, other, images, few, progress)
     for kind in Attribution if few.counterparts else (Attribution.GRADIENT,):
         try:
-            yield _attributed(model, kind, few, seed, progress)
+            yield _attributed(model, other, kind, few, progress)
         except (OptionError, MissingExtraError) as reason:
             notes.append(f"no row for {kind.value}: {reason}")
     everyone, unread = np.arange(len(images)), Check.not_applicable("no model is read")
@@ -142,48 +151,61 @@ def map_check(model: Model, images: Images, *, seed: int = 0) -> Check:
         return Check.not_applicable("the method draws no map")
     if not len(images):
         return Check.not_applicable("no images")
-    rows = np.linspace(0, len(images) - 1, min(len(images), CHECKED)).astype(np.int64)
-    batch = images.batch(rows, str(model.run.torch_device))
-    return _checked(model, seed, lambda one: _array(one.batch_map(batch)))
+    other = _randomised(model, seed)
+    if other is None:
+        return _WEIGHTLESS
+    batch = images.batch(_spread(len(images)), str(model.run.torch_device))
+    return Check.of(_array(model.batch_map(batch)), _array(other.batch_map(batch)))
 
 
 def chance_maps(chance: Chance, images: PixelStore, seed: int) -> Maps:
-    """Return a chance map of every image."""
+    """Return a chance map of every image, float32."""
     rng = np.random.default_rng([seed, len(images)])
-    return np.stack([chance(images.batch([row])[0].numpy(), rng) for row in range(len(images))])
+    maps = (chance(images.batch([row])[0].numpy(), rng) for row in range(len(images)))
+    return _held(maps, images, np.float32)
 
 
-def _own(model: Model, images: PixelStore, few: Few, seed: int, progress: bool) -> Iterator[Drawn]:
+def _own(model: Model, other: Model | None, images: PixelStore, few: Few, progress: bool) -> Iterator[Drawn]:
     if not model.localizes:
         return
-    maps, everyone = np.stack(list(model.maps(images, progress=progress))), np.arange(len(images))
-    yield Drawn(OWN, maps, everyone, map_check(model, images.subset(few.rows), seed=seed))
+    everyone, checked = np.arange(len(images)), few.rows[few.checked]
+    maps = _held(model.maps(images, progress=progress), images, np.float32)
+    others = None if other is None else _array(other.batch_map(few.images[few.checked]))
+    yield Drawn(OWN, maps, everyone, _WEIGHTLESS if others is None else Check.of(maps[checked], others))
     if model.normal_maps is None:
         return
-    batch = few.images[:CHECKED]
     # by the fitted model's normals both times: a randomised model has none of its own
-    check = _checked(model, seed, lambda one: _standardised(model, _array(one.batch_map(batch))))
-    yield Drawn(STANDARDISED, _standardised(model, maps), everyone, check)
+    standardised = model.normal_maps.standardised
+    deviations = _held(map(standardised, maps), images, np.float64)  # float32 need not hold those of a constant map
+    check = _WEIGHTLESS if others is None else Check.of(deviations[checked], np.stack([*map(standardised, others)]))
+    yield Drawn(STANDARDISED, deviations, everyone, check)
 
 
-def _attributed(model: Model, kind: Attribution, few: Few, seed: int, progress: bool) -> Drawn:
+def _attributed(model: Model, other: Model | None, kind: Attribution, few: Few, progress: bool) -> Drawn:
     # the fitted model's counterparts both times, so that nothing but the weights differs
     normal = few.images if few.baselines is None else few.baselines
 
-    def shares(one: Model, count: int) -> Maps:
-        rows = _shown(range(count), kind.value, progress)
+    def shares(one: Model, rows: Iterable[int]) -> Maps:
         return np.stack([_array(kind(one.batch_score, few.images[row], normal[row])) for row in rows])
 
-    maps = shares(model, len(few.rows))
+    maps = shares(model, _shown(range(len(few.rows)), kind.value, progress))
     if not np.isfinite(maps).all():
         raise OptionError("attribution", kind.value, "finite shares, which this score's gradient does not give")
-    return Drawn(kind.value, maps, few.rows, _checked(model, seed, lambda one: shares(one, min(CHECKED, len(maps)))))
+    check = _WEIGHTLESS if other is None else Check.of(maps[few.checked], shares(other, few.checked))
+    return Drawn(kind.value, maps, few.rows, check)
 
 
-def _checked(model: Model, seed: int, maps: Callable[[Model], Maps]) -> Check:
-    """Compare the maps of a model and of its randomised copy."""
-    other = _randomised(model, seed)
-    return Check.not_applicable("the method has no weights") if other is None else Check.of(maps(model), maps(other))
+def _spread(count: int) -> Int[np.ndarray, " k"]:
+    """Return up to 16 of so many rows, evenly spread: the first alone would be of the first classes."""
+    return np.linspace(0, count - 1, min(count, CHECKED)).astype(np.int64)
+
+
+def _held(maps: Iterable[Map], images: PixelStore, dtype: npt.DTypeLike) -> Maps:
+    """Hold one map per image, in memory or on disk."""
+    held = allocate((len(images), *images.shape[2:]), dtype)
+    for row, one in enumerate(maps):
+        held[row] = one
+    return held
 
 
 def _randomised(model: Model, seed: int) -> Model | None:
@@ -193,11 +215,6 @@ def _randomised(model: Model, seed: int) -> Model | None:
     if detector is None and head is None:
         return None
     return replace(model, detector=detector or model.detector, head=head or model.head)
-
-
-def _standardised(model: Model, maps: Maps) -> Maps:
-    assert model.normal_maps is not None, "only models with normal maps are asked"
-    return np.stack([model.normal_maps.standardised(one) for one in maps])
 
 
 def _array(tensor: Tensor) -> npt.NDArray[np.float32]:

@@ -52,13 +52,17 @@ def check_scoring(method: str, detector: Detector, scoring: Scoring | None) -> N
 def residual_map(
     scoring: Scoring, detector: Detector, head: VarianceHead | None, images: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, "n h w"]:
-    """Return the per-pixel scores of prepared images under a scoring that `check_scoring` let pass."""
+    """Return the per-pixel scores of prepared images under a scoring that `check_scoring` let pass.
+
+    Those that read a loss term's derivative have no gradient themselves.
+    """
     redrawn = cast("Reconstructs", detector).reconstruct(images).to(images.device)
     residual, term = scoring.residual, scoring.residual.term
     if term is not None:
         slope = cast("Differentiates", detector).loss_gradient(images, term).abs().to(images.device)
         weighted = (images - redrawn).square() * slope if residual is Residual.KL_WEIGHTED else slope
-        return weighted.mean(1)
+        # a slope has no derivative here: what is left of the product's would be wrong
+        return weighted.mean(1).detach()
     if residual is Residual.VARIANCE:
         assert head is not None, "a model scored by variance has a head"
         return head.map(images, redrawn)

@@ -23,14 +23,14 @@ from .errors import OptionError, TooFewImagesError
 from .estimates import Estimate, resampled
 from .faithfulness import UNDEFINED, replacement_curves
 from .lesions import Lesions, share
-from .map_kinds import OWN, Drawn, Few, drawn, map_check
+from .map_kinds import OWN, Drawn, Few, drawn
 from .model import Model
 from .randomisation import Check
 from .statistics import Interval
 from .transforms import Prepared
 from .types import Images, Sample
 
-__all__ = ["FEW", "LARGE", "SMALL", "Row", "Sanity", "map_check", "sanity"]
+__all__ = ["FEW", "LARGE", "SMALL", "Row", "Sanity", "sanity"]
 
 FEW = 32
 """Images that attributions and replacement curves are made of."""
@@ -192,7 +192,10 @@ def _patients(samples: Sequence[Sample]) -> Patients:
 
 def _notes(dear: Few, lesions: Lesions | None) -> list[str]:
     """Say what the figures cannot."""
-    told = [f"attributions, deletion, insertion and random weights: {len(dear.rows)} images, drawn by the seed"]
+    told = [
+        f"attributions, deletion and insertion: {len(dear.rows)} images, drawn by the seed; random weights: "
+        f"{len(dear.checked)} of them"
+    ]
     if lesions is None:
         told.append("no masks: nothing here says whether the maps find lesions")
     if not dear.counterparts:

@@ -10,8 +10,9 @@ seed, not from a neighbour's weights: those would carry the neighbour's size int
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,11 +20,11 @@ from typing import Any, cast
 import numpy as np
 
 from . import candidates, methods
-from .candidates import Pool, share
+from .candidates import Pool, forget, name_of, share
 from .errors import OptionError
 from .images import PixelStore
 from .partitions import Partition
-from .runner import Engine, Job, Result, run_jobs
+from .runner import Engine, Job, Result, finished, run_jobs
 from .types import Method
 
 __all__ = ["GRIDS", "PATIENCE", "Axis", "Sweep", "axis_of", "sweep"]
@@ -134,9 +135,11 @@ def sweep(
 
     Raises:
         TooFewImagesError: Too few normals.
+        OptionError: Another sweep works in the folder.
         JobError: A fit failed.
     """
-    name = share(pool_of(data), data.preprocessor, folder)
+    pool = pool_of(data)
+    name = name_of(pool, data.preprocessor)
     jobs = {
         (value, seed): Job(
             f"{method}, {axis.field} {value}, seed {seed}",
@@ -147,15 +150,39 @@ def sweep(
         for value, (method, recipe) in axis.recipes.items()
         for seed in seeds
     }
-    results: Sequence[Result] = run_jobs(list(jobs.values()), folder, engine=engine, progress=progress)
-    _forget(name, folder)
+    with _alone(folder):
+        try:
+            if any(finished(job, folder) is None for job in jobs.values()):
+                share(pool, data.preprocessor, folder)
+            results: Sequence[Result] = run_jobs(list(jobs.values()), folder, engine=engine, progress=progress)
+        finally:
+            forget(name, folder)
     values = dict(zip(jobs, (result.value for result in results), strict=True))
     return Sweep(axis, tuple(seeds), {value: [values[value, seed] for seed in seeds] for value in axis.values})
 
 
-def _forget(name: str, folder: Path) -> None:
-    """Remove the shared images once all is done: they may be patients', and a later call writes them again."""
-    shutil.rmtree(folder / f"data-{name}", ignore_errors=True)
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other sweeps out of the folder: the first to end would remove the images under the others' feet.
+
+    Raises:
+        OptionError: Another sweep is there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.name != "posix":  # no folder can be locked there
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OptionError("folder of a sweep", str(folder), "one in which no other sweep is under way") from None
+        yield
+    finally:
+        os.close(handle)  # which unlocks, as the end of the process does, however it comes
 
 
 def pool_of(data: Partition) -> Pool:

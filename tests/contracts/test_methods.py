@@ -19,6 +19,7 @@ from torch import Tensor
 from normoscope import methods
 from normoscope.errors import ImageShapeError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
+from normoscope.methods import conocc, dual_encoder, entropy_ae
 from normoscope.registry import docstring
 from normoscope.types import Decomposes, Detector, Localizes, Method, Run
 from toys import BRIGHT, draw_blobs
@@ -170,3 +171,19 @@ def test_the_terms_of_a_score_sum_to_it(name: str) -> None:
     terms = detector.score_terms(images)
     assert len(terms) >= 1
     torch.testing.assert_close(sum(terms.values()), detector.anomaly_score(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "count"),
+    [("conocc", conocc.Score.BOTH, 2), ("entropy_ae", entropy_ae.Score.BOTH, 2),
+     ("dual_encoder", dual_encoder.Score.FUSED, 4)],
+)  # fmt: skip
+def test_a_score_of_several_terms_is_their_sum_and_each_matters(name: str, score: Any, count: int) -> None:
+    detector = dataclasses.replace(small(name), score=score).fit(as_images(draw_blobs(60, seed=1)), RUN)  # type: ignore[type-var]
+    assert isinstance(detector, Decomposes)
+    images = draw_blobs(5, seed=4, bright=True)
+    terms, whole = detector.score_terms(images), detector.anomaly_score(images)
+    assert len(terms) == count
+    torch.testing.assert_close(sum(terms.values()), whole, rtol=1e-4, atol=1e-5)
+    for term in terms.values():
+        assert not torch.allclose(whole - term, whole, rtol=1e-3, atol=1e-4)

@@ -147,18 +147,17 @@ class _Detector(AutoencoderDetector):
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return what the recipe's `score` names."""
-
-        def score(chunk: Tensor) -> Tensor:
-            return self.method.measured(self.method.score, self.network, chunk, self.network.settled(chunk))
-
-        return self._apply(score, images)
+        return self._measured(self.method.score, images)
 
     def score_terms(self, images: Float[Tensor, "n c h w"]) -> Mapping[str, Float[Tensor, " n"]]:
         """Return distortion and weighted rate where the score is both, else the one it is."""
         if self.method.score is not Score.BOTH:
             return {self.method.score.value: self.anomaly_score(images)}
         rate = self.method.rate_weight * self.rate(images)
-        return {"distortion": self.anomaly_score(images) - rate, "weighted rate of the latent vector": rate}
+        return {"distortion": self._measured(Score.DISTORTION, images), "weighted rate of the latent vector": rate}
+
+    def _measured(self, score: Score, images: Tensor) -> Float[Tensor, " n"]:
+        return self._apply(lambda x: self.method.measured(score, self.network, x, self.network.settled(x)), images)
 
     def rate(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the bits of each image's rounded latent vector; the squared norm where that is the penalty."""

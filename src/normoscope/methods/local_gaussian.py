@@ -51,6 +51,8 @@ _KINDS = ("brightness", "edges", "spots and ridges")
 _SUBSPACE = "subspace/"
 _FAINT = 1e-3  # energies below that of a grey level in a thousand are alike
 _FLAT = 0.1  # least deviation of a position, in those of the whole map
+_LEAST_RIDGE = 1e-5  # in standardised variances: below, rounding may leave a covariance without its factor
+_NARROWEST = 0.7  # second derivatives of narrower kernels do not sum to zero: they would answer to brightness
 _FEWEST = 10
 
 
@@ -79,9 +81,11 @@ class LocalGaussian:
     quick: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
-        for option, widths in (("scales", self.scales), ("pooled", (self.pooled,)), ("shift", (self.shift,))):
-            if not widths or not all(0.3 <= width <= 32 for width in widths):
-                raise OptionError(f"local_gaussian --{option}", getattr(self, option), "0.3 to 32 pixels of the grid")
+        if not self.scales or not all(_NARROWEST <= scale <= 32 for scale in self.scales):
+            raise OptionError("local_gaussian --scales", self.scales, f"{_NARROWEST} to 32 pixels of the grid")
+        for option, width in (("pooled", self.pooled), ("shift", self.shift)):
+            if not 0.3 <= width <= 32:
+                raise OptionError(f"local_gaussian --{option}", width, "0.3 to 32 pixels of the grid")
         if not 0 < self.shrinkage <= 1:
             raise OptionError("local_gaussian --shrinkage", self.shrinkage, "a share above 0, at most 1")
         if self.latent_dim < 1:
@@ -155,7 +159,7 @@ class LocalGaussian:
         mean, scatter = _moments((self.descriptors(batch) for batch in batches(normals)), self.shift, covariance=True)
         deviation = scatter.diagonal(dim1=2, dim2=3).mean((0, 1)).clamp_min(_FAINT**2).sqrt()
         scatter = scatter / (deviation[:, None] * deviation)
-        ridge = self.shrinkage * scatter.diagonal(dim1=2, dim2=3).mean()
+        ridge = (self.shrinkage * scatter.diagonal(dim1=2, dim2=3).mean()).clamp_min(_LEAST_RIDGE)
         whiten = torch.linalg.cholesky(scatter + ridge * torch.eye(len(deviation))).inverse() / deviation
         return _Terms(self, mean, whiten.contiguous(), PCA(latent_dim=self.latent_dim).fit(normals, run))
 
@@ -208,7 +212,7 @@ class LocalGaussianDetector:
 
     def anomaly_map(self, images: Float[Tensor, "n c h w"]) -> Maps:
         """Return the geometric mean of t and r in standard deviations of normals at the same place, softly cut at 0."""
-        return self._apply(lambda x: functional.softplus(self._standardised(x)).prod(1).sqrt(), images)
+        return self._apply(lambda x: functional.softplus(self._standardised(x)).sqrt().prod(1), images)
 
     def anomaly_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Return the mean of the largest `top` of the standardised t."""
