@@ -286,6 +286,29 @@ def test_where_no_region_could_stand_none_is_denied(model: Model, abnormal: Prep
     assert "the model cannot say" in sentences(one, model.calibration)[1]
 
 
+def test_a_page_whose_regions_nothing_judges_neither_finds_nor_denies_them(
+    model: Model, found: list[Explanation], tmp_path: Path
+) -> None:
+    unjudged = replace(found[0], name="unjudged", regions=None)
+    quiet = replace(found[0], name="quiet", regions=())
+    write_explanations([unjudged, quiet], Context(model), tmp_path)
+    said = {name: (tmp_path / f"{name}.html").read_text() for name in ("unjudged", "quiet")}
+    assert "No region stands out" not in said["unjudged"]
+    assert said["unjudged"].count("No region can be judged") == 2
+    assert "Which regions stand out, the model cannot say: it has too few" in said["unjudged"]
+    assert said["quiet"].count("No region stands out") == 2
+    assert "be judged" not in said["quiet"]
+    assert "cannot say" not in said["quiet"]
+
+
+def test_a_model_judges_regions_only_with_enough_normals_for_its_rate(model: Model) -> None:
+    assert model.normal_maps is not None
+    assert model.region_judge is model.normal_maps
+    few = replace(model.normal_maps, masses=model.normal_maps.masses[:18])  # 1 / 19 > 0.05
+    assert replace(model, normal_maps=few).region_judge is None
+    assert replace(model, normal_maps=None).region_judge is None
+
+
 def test_each_attribution_is_compared_with_what_the_model_finds_most_normal(
     model: Model, found: list[Explanation]
 ) -> None:

@@ -163,7 +163,7 @@ def explain(
     areas = {name: _areas(model, few, one, seed) for name, one in maps.items()}
     scores = model.scores(prepared.images)
     pvalues, flags = model.calibration.pvalues(scores), model.calibration.flags(scores)
-    seen = model.seen_rows(prepared)
+    seen, judge = model.seen_rows(prepared), model.region_judge
     compares = {kind.value for kind in Attribution if kind.compares}
     terms = _terms(model, few, notes)
     latents = _Latents.of(model, normals, notes)
@@ -188,7 +188,7 @@ def explain(
                     )
                     for name, one in maps.items()
                 },
-                None if own is None else _regions(model, own),
+                None if own is None or judge is None else tuple(judge.regions(own)),
                 {name: float(values[row]) for name, values in terms.items()},
                 None if latents is None or z is None else latents.shares(z, float(scores[row]), seed, notes),
                 near,
@@ -196,13 +196,6 @@ def explain(
             )
         )
     return found, list(dict.fromkeys(notes))
-
-
-def _regions(model: Model, pixel_scores: Map) -> tuple[Region, ...] | None:
-    """Return a map's regions; None where none could stand."""
-    if model.normal_maps is None or model.normal_maps.smallest > model.calibration.alpha:
-        return None
-    return tuple(model.normal_maps.regions(pixel_scores))
 
 
 def _areas(model: Model, few: Few, one: Drawn, seed: int) -> list[dict[str, Areas]]:

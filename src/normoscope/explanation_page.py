@@ -205,7 +205,7 @@ def _where(one: Explanation, model: Model) -> list[_Shown]:
     lines = [(region.pixels, MARK) for region in standing]
     if scale:
         heat = outlined(overlay(one.image, one.maps[OWN].pixels, scale), lines)
-        shown.append(_Shown("heatmap", _enlarged(heat), _said(_marked(len(standing)), check), failed))
+        shown.append(_Shown("heatmap", _enlarged(heat), _said(_marked(one, len(standing)), check), failed))
     if STANDARDISED in one.maps:
         # colours begin where clusters do
         away = outlined(overlay(one.image, one.maps[STANDARDISED].pixels, HEIGHT / FLOOR), lines)
@@ -223,7 +223,9 @@ def _said(first: str, check: Check) -> str:
     return f"{first} {said}".strip()
 
 
-def _marked(count: int) -> str:
+def _marked(one: Explanation, count: int) -> str:
+    if one.regions is None:
+        return "No region can be judged."
     return "Outlined: the regions below." if count else "No region stands out."
 
 
