@@ -257,6 +257,13 @@ def test_equal_latents_stand_in_the_middle() -> None:
     assert "collapsed" in missing[0]
 
 
+@pytest.mark.filterwarnings("error")
+def test_latents_of_one_dimension_lie_on_a_line_that_fills_the_picture() -> None:
+    plane = projected_views(np.arange(12.0)[:, None])[0][0]
+    assert_allclose(np.ptp(plane.at, axis=0), [WIDTH - 60, 0])
+    assert_allclose(plane.at[:, 1], HEIGHT / 2)
+
+
 def test_rings_stand_at_round_distances_within_the_farthest_image() -> None:
     view = hypersphere_view(np.diag([1.0, 2.0, 4.1]), np.zeros(3))
     assert [ring.distance for ring in view.rings] == [1, 2, 3, 4]
