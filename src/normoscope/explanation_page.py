@@ -9,8 +9,6 @@ each of these is scaled to itself, and the page says so.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -37,6 +35,7 @@ from .model import Model
 from .persistence import write_atomically
 from .randomisation import Check, Verdict
 from .regions import HEIGHT
+from .sprites import data_uri, shrunk
 from .transforms import Prepared
 
 __all__ = ["Context", "write_explanations"]
@@ -308,14 +307,5 @@ def _neighbours(one: Explanation, normals: Prepared | None) -> list[_Shown]:
 
 def _enlarged(picture: Picture, side: int = SIDE) -> str:
     """Encode as PNG; small pictures grow by whole pixels, large ones are shrunk to twice the side."""
-    from PIL import Image
-
     times = max(1, round(side / max(picture.shape[:2])))
-    image = Image.fromarray(np.repeat(np.repeat(picture, times, 0), times, 1))
-    if max(image.size) > 2 * side:
-        image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
-    if (picture == picture[..., :1]).all():
-        image = image.convert("L")
-    file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_uri(shrunk(np.repeat(np.repeat(picture, times, 0), times, 1), 2 * side))
