@@ -26,7 +26,7 @@ from .model import Model
 from .nn.detector import AutoencoderDetector
 from .nn.dual import DualAutoencoder
 from .nn.inference import in_chunks
-from .projection import Projection
+from .projection import Projection, centre_of
 from .sprites import Sheet, sheet
 from .traversal import Traversal, traversals
 from .types import Decodes, Detector, Embeds, Sample
@@ -142,9 +142,9 @@ def _views(
 ) -> tuple[list[View], list[str]]:
     """Lay the points out in every way that the detector allows."""
     views, missing = projected_views(latents, seed)
-    centre = getattr(getattr(detector, "network", None), "center", None)
-    if isinstance(centre, Tensor):
-        views.append(hypersphere_view(latents, centre.detach().double().cpu().numpy()))
+    centre = centre_of(detector)
+    if centre is not None:
+        views.append(hypersphere_view(latents, centre.double().cpu().numpy()))
     both = [pair for pair in codes if pair is not None]
     if both:
         first, second = (np.concatenate(code) for code in zip(*both, strict=True))
