@@ -174,7 +174,6 @@ def _page(one: Explanation, context: Context) -> str:
         neighbours=_neighbours(one, context.normals),
         space=space,
         policy=policy(script=space is not None),
-        floor=FLOOR,
         recipe=methods.to_json(context.model.recipe),
         **_shared(context),
     )  # fmt: skip

@@ -208,13 +208,12 @@ def _data(view: LatentView, columns: Sequence[Column], highlight: int | None, im
         "facts": [_facts(point, {column.title for column in columns}) for point in view.points],
         "scores": scores,
         "ramp": {"low": float(low), "high": float(high), "colours": _ramp()},
-        "columns": [asdict(column) for column in columns],
+        "columns": [{"values": c.values, "colours": c.colours, "of": c.of} for c in columns],
         "marks": _MARKS,
         "views": [
-            {"title": v.title, "key": v.key, "note": v.note, "axes": v.axes, "at": np.round(v.at, 2).tolist()}
-            for v in view.views
+            {"title": v.title, "note": v.note, "axes": v.axes, "at": np.round(v.at, 2).tolist()} for v in view.views
         ],
-        "sheets": [asdict(one) for one in view.sheets],
+        "sheets": [{name: value for name, value in asdict(one).items() if name != "title"} for one in view.sheets],
         "highlight": highlight,
     }
 

@@ -40,14 +40,12 @@ class Traversal:
 
     Args:
         title: Which coordinate or principal component.
-        deviation: Standard deviation of the normals along it, in latent units.
         share: Of the normals' variance that lies along it.
         images: (7, c, h, w) in [0, 1].
         information: Bits that a coordinate carries above the noise; None where they were not measured.
     """
 
     title: str
-    deviation: float
     share: float
     images: Float[np.ndarray, "k c h w"]
     information: Estimate | None = None
@@ -82,4 +80,4 @@ def _walked(
     points = normals.mean(0) + np.linspace(-REACH, REACH, STEPS)[:, None] * deviation * axis
     whole = float(normals.var(0).sum())
     share = deviation**2 / whole if whole else 0.0
-    return Traversal(title, deviation, share, decode(torch.from_numpy(points).float()).clamp(0, 1).numpy())
+    return Traversal(title, share, decode(torch.from_numpy(points).float()).clamp(0, 1).numpy())
