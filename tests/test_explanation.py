@@ -22,6 +22,9 @@ from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.explanation import Explanation, explain
 from normoscope.explanation_page import Context, write_explanations
 from normoscope.explanation_text import place, sentences
+from normoscope.latent_groups import scored_group
+from normoscope.latent_page import latent_page
+from normoscope.latent_view import latent_view
 from normoscope.map_kinds import NEAREST, OWN
 from normoscope.model import Model, fit
 from normoscope.neighbours import NormalLatents
@@ -207,6 +210,33 @@ def test_pages_hold_no_name_that_could_leave_them_or_their_folder(
     summary = json.loads((tmp_path / "pages" / "explanations.json").read_text())
     assert [image["image_path"] for image in summary["images"]] == names
     assert all((tmp_path / "pages" / image["page"]).is_file() for image in summary["images"])
+
+
+def test_the_latent_space_is_drawn_once_for_all_pages_and_marks_another_image_in_each(
+    model: Model, abnormal: Prepared, found: list[Explanation], small_phantom: Partition, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    view = latent_view(model, [scored_group(small_phantom.collection, abnormal)])
+    assert view is not None
+    drawn = []
+    monkeypatch.setattr("normoscope.explanation_page.latent_page", lambda one: drawn.append(one) or latent_page(one))
+    write_explanations(found, Context(model, view=view), tmp_path)
+    assert len(drawn) == 1
+    for number, one in enumerate(json.loads((tmp_path / "explanations.json").read_text())["images"]):
+        page = (tmp_path / one["page"]).read_text()
+        data = json.loads(page.split('id="latent-data">')[1].split("</script>")[0])
+        assert data["highlight"] == number
+        assert data["names"][number] == one["image_path"]
+
+
+def test_all_images_are_embedded_at_once(
+    model: Model, abnormal: Prepared, normals: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, embed = [], model.detector.embed  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.detector, "embed", lambda images: sizes.append(len(images)) or embed(images))
+    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_: iter(()))
+    explain(model, abnormal, normals)
+    assert sizes == [len(normals.samples), 3]
 
 
 def test_explain_writes_a_page_for_each_file_and_each_named_image(

@@ -379,14 +379,15 @@ def test_values_beyond_the_colours_share_one_grey(view: LatentView) -> None:
 
 
 def test_the_chosen_image_is_marked_by_its_name(view: LatentView) -> None:
-    assert latent_page(view, highlight=view.points[70].name).highlight == 70
-    assert latent_page(view, highlight="not shown").highlight is None
+    chosen = latent_page(view).marking(view.points[70].name)
+    assert chosen.highlight == chosen.data["highlight"] == 70
+    assert latent_page(view).marking("not shown").highlight is None
 
 
 def test_the_ring_of_the_still_picture_lies_on_the_chosen_image(view: LatentView) -> None:
     environment = Environment(loader=PackageLoader("normoscope"), autoescape=True, undefined=StrictUndefined)
     template = environment.from_string('{% from "latent.html.j2" import latent %}{{ latent(page) }}')
-    ringed = template.render(page=latent_page(view, highlight=view.points[70].name))
+    ringed = template.render(page=latent_page(view).marking(view.points[70].name))
     x, y = view.views[0].at[70]
     assert f'class="latent-ring" r="11" transform="translate({x:.2f} {y:.2f})"' in ringed
     assert "The ringed mark is this image." in ringed
@@ -429,7 +430,7 @@ def test_the_group_of_an_explained_image_can_stand_beside_its_training_normals(
     groups, _ = fitted_groups(conocc, small_phantom.collection)
     view = latent_view(conocc, [*groups, Group(Part.SCORED, small_phantom.collection, one, 1)])
     assert view is not None
-    assert latent_page(view, highlight=one.samples[0].name).highlight == 60
+    assert latent_page(view).marking(one.samples[0].name).highlight == 60
 
 
 @pytest.mark.slow

@@ -168,8 +168,9 @@ def explain(
     terms = _terms(model, few, notes)
     latents = _Latents.of(model, normals, notes)
     found = []
+    embedded = None if latents is None else latents.embedded(few)
     for row, sample in enumerate(_shown(prepared.samples, progress)):
-        z = None if latents is None else latents.embedded(few, row)
+        z = None if embedded is None else embedded[row]
         near = () if latents is None or z is None else latents.normals.nearest(z)
         own = maps["map"].maps[row] if "map" in maps else None
         unknown = flags is None or seen[row]
@@ -240,9 +241,9 @@ class _Latents:
             NormalLatents.of(encoded(detector.embed, normals.images), [s.name for s in normals.samples]),
         )
 
-    def embedded(self, few: Few, row: int) -> Float[np.ndarray, " d"]:
-        """Return one image's latent vector."""
-        return np.asarray(self.detector.embed(few.images[row : row + 1]).detach().double().cpu().numpy()[0])
+    def embedded(self, few: Few) -> Float[np.ndarray, "m d"]:
+        """Return the latent vectors of the images."""
+        return np.asarray(self.detector.embed(few.images).detach().double().cpu().numpy())
 
     def shares(self, z: Float[np.ndarray, " d"], score: float, seed: int, notes: list[str]) -> LatentShares | None:
         """Share out the latent vector's value; None where there is none, with a note."""

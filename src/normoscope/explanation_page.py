@@ -28,7 +28,7 @@ from .explanation_text import place, sentences
 from .faithfulness import Chance
 from .gallery import MARK, outlined
 from .heatmaps import FLOOR, file_names, greyscale, overlay
-from .latent_page import latent_page, policy
+from .latent_page import LatentPage, latent_page, policy
 from .latent_view import LatentView
 from .map_kinds import OWN, STANDARDISED
 from .model import Model
@@ -97,8 +97,9 @@ def write_explanations(found: Sequence[Explanation], context: Context, folder: P
     (folder / "index.html").unlink(missing_ok=True)
     # an image called index must not take the index's place
     files = [f"{name}.html" for name in file_names(["index", *(one.name for one in found)])[1:]]
+    space = None if context.view is None else latent_page(context.view)
     for one, file in zip(found, files, strict=True):
-        write_atomically(folder / file, _page(one, context))
+        write_atomically(folder / file, _page(one, context, space and space.marking(one.name)))
     write_atomically(folder / "explanations.json", json.dumps(_summary(found, files, context), indent=1) + "\n")
     write_atomically(folder / "index.html", _index(found, files, context))
     return folder / "index.html"
@@ -157,8 +158,7 @@ def _shared(context: Context) -> dict[str, Any]:
     }
 
 
-def _page(one: Explanation, context: Context) -> str:
-    space = None if context.view is None else latent_page(context.view, highlight=one.name)
+def _page(one: Explanation, context: Context, space: LatentPage | None) -> str:
     own = {name: found for name, found in one.maps.items() if name not in _CHANCE}
     return _environment().get_template("explain.html.j2").render(
         found=one,
