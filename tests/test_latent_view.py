@@ -405,6 +405,24 @@ def test_without_images_the_page_holds_neither_pictures_nor_names(view: LatentVi
     assert len(page.data["scores"]) == len(view.points)
 
 
+def test_without_images_none_is_drawn_nor_decoded_and_the_figures_stay(
+    view: LatentView, conocc: Model, small_phantom: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: object) -> None:
+        raise AssertionError("nothing is drawn")
+
+    for name in ("reconstruct", "decode", "anomaly_map"):
+        monkeypatch.setattr(conocc.detector, name, refused)
+    groups, _ = fitted_groups(conocc, small_phantom.collection)
+    bare = latent_view(conocc, groups, entropy=view.entropy, images=False)
+    assert bare is not None
+    assert bare.sheets == ()
+    with_images, without = ([(one.title, one.text, one.bar) for one in latent_page(drawn).strips]
+                            for drawn in (view, bare))  # fmt: skip
+    assert without == with_images
+    assert {strip.pictures for strip in latent_page(bare).strips} == {None}
+
+
 def test_the_policy_allows_the_script_that_is_in_the_page_and_no_other(view: LatentView) -> None:
     import hashlib
 

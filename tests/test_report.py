@@ -447,6 +447,14 @@ def test_without_images_no_pixel_and_no_name_is_left(pca: Assessment) -> None:
     assert samples[0].name in named
 
 
+def test_without_images_no_picture_is_drawn_to_be_thrown_away(pca: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("normoscope.report.latent_view", lambda *_, **options: asked.append(options["images"]))
+    render(pca, images=False)
+    render(pca)
+    assert asked == [False, True]
+
+
 def test_hostile_names_are_text_and_nothing_else(pca: Assessment) -> None:
     evil = '"><script>alert(1)</script><img src=x onerror=alert(2)>.png'
     top = int(np.argmax(pca.scores))

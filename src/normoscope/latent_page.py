@@ -188,7 +188,7 @@ def _column(title: str, values: Sequence[str], order: Sequence[str], colours: Se
 
 
 def _strip(walk: Traversal, highest: float, images: bool) -> Strip:
-    pictures = [greyscale(image) for image in walk.images] if images else []
+    pictures = [greyscale(image) for image in walk.images] if images and walk.images is not None else []
     row = sheet("", pictures, len(pictures)) if pictures else None
     if walk.information is None:
         return Strip(walk.title, f"{100 * walk.share:.3g}\u00a0% of the variance", None, row)
