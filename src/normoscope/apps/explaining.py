@@ -102,10 +102,7 @@ def _printable(text: str) -> str:
 def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None, str]:
     """Load what the model was fitted on; where it is not there, None and what to do."""
     recorded = model.provenance["data"]
-    spec, options = recorded["spec"], {}
-    while found := _OPTION.search(spec):
-        options[found[1]] = found[2]
-        spec = spec[: found.start()]
+    spec, options = _loaded_by(recorded)
     try:
         loaded = sources.load(
             args.normals or spec,
@@ -138,6 +135,17 @@ def _view(
     groups, notes = fitted_groups(model, own, seed)
     groups.append(scored_group(asked, prepared, seed=seed))
     return latent_view(model, groups, entropy=_entropy(model, own), notes=notes, seed=seed)
+
+def _loaded_by(recorded: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    """Return the source and its options; models of earlier versions hold both in one text."""
+    if "source" in recorded:
+        return recorded["source"], recorded["options"]
+    spec, options = recorded["spec"], {}
+    while found := _OPTION.search(spec):
+        options[found[1]] = found[2]
+        spec = spec[: found.start()]
+    return spec, options
+
 
 
 def _entropy(model: Model, own: Collection) -> LatentEntropy | None:
