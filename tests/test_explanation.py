@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from normoscope.own_images import training_normals
 from normoscope.partitions import Partition
 from normoscope.persistence import load_model, save_model
 from normoscope.regions import Region
-from normoscope.transforms import Prepared
+from normoscope.transforms import Prepared, Preprocessor
 from toys import PHANTOM, Typed
 
 
@@ -278,7 +279,8 @@ def test_images_that_cannot_be_explained_are_refused_in_a_sentence(
 def test_without_the_models_own_data_the_pages_say_what_is_missing(
     model: Model, found: list[Explanation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    provenance = {**model.provenance, "data": {**model.provenance["data"], "spec": "folder:/gone"}}
+    gone = {"spec": "folder:/gone", "source": "folder:/gone", "options": {}}
+    provenance = {**model.provenance, "data": {**model.provenance["data"], **gone}}
     save_model(replace(model, provenance=provenance), tmp_path / "m")
     assert load_model(tmp_path / "m").provenance["data"]["spec"] == "folder:/gone"
     typed = ["explain", str(tmp_path / "m"), "phantom#test/abnormal-00001", *PHANTOM[1:], "--out", str(tmp_path / "w")]
@@ -289,6 +291,97 @@ def test_without_the_models_own_data_the_pages_say_what_is_missing(
     assert summary["images"][0]["neighbours"] == []
     assert summary["images"][0]["normals_nearer_to_their_nearest"] is None
     assert not math.isnan(summary["images"][0]["pred_score"])
+
+
+def pictures(folder: Path, names: list[str], seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.fromarray(rng.integers(0, 200, (28, 28), np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def explained(
+    monkeypatch: pytest.MonkeyPatch, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """Explain without drawing any map."""
+    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_: iter(()))
+    return lambda model, *words: answered("explain", model, *words, "--out", tmp_path / "why")
+
+
+def test_names_and_folders_may_hold_the_sign_that_parts_them(
+    model: Model, explained: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    pictures(tmp_path / "a", ["x#1.png", "y.png"], 0)
+    pictures(tmp_path / "b#2", ["x#1.png"], 1)
+    save_model(model, tmp_path / "m")
+    for typed in (f"{tmp_path}/a#x#1.png", f"folder:{tmp_path}/a#x#1.png", f"{tmp_path}/b#2#x#1.png"):
+        assert set(explained(tmp_path / "m", typed)["images"]) == {"x#1.png"}
+
+
+def test_images_of_one_name_in_two_data_sets_are_two_images(
+    model: Model, explained: Callable[..., dict[str, Any]], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    one, two = (pictures(tmp_path / name, ["x.png", f"{name}.png"], seed) for seed, name in enumerate("ab"))
+    save_model(model, tmp_path / "m")
+    told = explained(tmp_path / "m", f"{one}#x.png", two)
+    assert set(told["images"]) == {f"{one}#x.png", f"{two}#x.png", "b.png"}
+    twice = refused("explain", tmp_path / "m", f"{one}#x.png", f"{one}/#x.png", "--out", tmp_path / "w", "--quiet")
+    assert twice == "IMAGE: expected every image once, got 'x.png'."
+
+
+def test_a_models_own_data_are_found_again_whatever_their_folder_is_called(
+    explained: Callable[..., dict[str, Any]], answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    own = pictures(tmp_path / "run seed=3" / "normal", [f"{i:02d}.png" for i in range(40)], 0).parent
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(["path,label", *(f"normal/{i:02d}.png,normal" for i in range(40))]))
+    given = {"folder": [own], "table": [table, "-o", f"root={own}", "--normal-class", "normal"]}
+    for name, words in given.items():
+        answered("fit", "pca", *words, "--out", tmp_path / name)
+        told = explained(tmp_path / name, f"{own}#normal/03.png")
+        assert [said for said in told["notes"] if "not here" in said] == []
+        assert len(json.loads((tmp_path / "why" / "explanations.json").read_text())["images"][0]["neighbours"]) == 5
+
+
+def test_a_model_of_an_earlier_version_finds_its_data_by_the_text_that_held_everything(
+    model: Model, explained: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    before = {key: value for key, value in model.provenance["data"].items() if key not in ("source", "options")}
+    assert before["spec"] == "phantom size=28 test=40 train=60 validation=40"
+    save_model(replace(model, provenance={**model.provenance, "data": before}), tmp_path / "m")
+    told = explained(tmp_path / "m", f"{PHANTOM[0]}#test/abnormal-00001", *PHANTOM[1:])
+    assert [said for said in told["notes"] if "no nearest normal" in said] == []
+
+
+def test_what_was_read_or_scored_once_is_not_read_or_scored_again(
+    model: Model, explained: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(model, tmp_path / "m")
+    read, scored, prepare, scores = Counter[str](), [], Preprocessor.prepare, Model.scores
+
+    def counted(one: Preprocessor, samples: Any, **options: Any) -> Prepared:
+        read.update(sample.name for sample in samples)
+        return prepare(one, samples, **options)
+
+    monkeypatch.setattr(Preprocessor, "prepare", counted)
+    monkeypatch.setattr(Model, "scores", lambda one, images: scored.append(len(images)) or scores(one, images))
+    names = [f"{PHANTOM[0]}#test/{name}" for name in ("abnormal-00001", "abnormal-00002", "normal-00003")]
+    explained(tmp_path / "m", *names, *PHANTOM[1:])
+    assert set(read.values()) == {1}
+    assert sorted(scored) == [3, 6, 54]
+
+
+def test_a_method_without_latent_vector_says_too_that_no_normal_is_compared_with(
+    explained: Callable[..., dict[str, Any]], small_phantom: Partition, tmp_path: Path
+) -> None:
+    trivial = fit("trivial", methods.build("trivial"), small_phantom)
+    gone = {**trivial.provenance["data"], "source": "folder:/gone", "options": {}}
+    save_model(replace(trivial, provenance={**trivial.provenance, "data": gone}), tmp_path / "m")
+    (said,) = [one for one in explained(tmp_path / "m", f"{PHANTOM[0]}#test/abnormal-00001", *PHANTOM[1:])["notes"]
+               if "--normals" in one]  # fmt: skip
+    assert said.startswith("no nearest normal to compare with: the model's own data are not here (")
 
 
 def test_a_latent_value_that_is_rounding_is_not_explained(small_phantom: Partition) -> None:
