@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,26 @@ from normoscope import methods
 from normoscope.apps.cli import main
 from normoscope.attribution import Attribution, differentiable
 from normoscope.calibration import Calibration
+from normoscope.decoding import read_image
 from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.explanation import Explanation, explain
 from normoscope.explanation_page import Context, write_explanations
 from normoscope.explanation_text import place, sentences
+from normoscope.faithfulness import Chance, replacement_curves
 from normoscope.latent_groups import scored_group
 from normoscope.latent_page import latent_page
 from normoscope.latent_view import latent_view
-from normoscope.map_kinds import NEAREST, OWN
+from normoscope.map_kinds import NEAREST, OWN, STANDARDISED, Few, map_check
 from normoscope.model import Model, fit
 from normoscope.neighbours import NormalLatents
 from normoscope.own_images import training_normals
-from normoscope.partitions import Partition
+from normoscope.partitions import Partition, partition
 from normoscope.persistence import load_model, save_model
+from normoscope.randomisation import Verdict
 from normoscope.regions import Region
+from normoscope.sources import load
 from normoscope.transforms import Prepared, Preprocessor
+from normoscope.types import Sample
 from toys import PHANTOM, Typed
 
 
@@ -74,9 +80,6 @@ def test_integrated_gradients_sum_to_the_difference_of_the_two_scores(model: Mod
 
 
 def _data(model: Model) -> Partition:
-    from normoscope.partitions import partition
-    from normoscope.sources import load
-
     options = dict(pair.split("=") for pair in model.provenance["data"]["spec"].split()[1:])
     return partition(load("phantom", options=options))
 
@@ -143,6 +146,52 @@ def test_neighbours_are_the_nearest_and_their_distance_is_compared_with_the_norm
     assert normals.further_than(1.5) == 0.5
     with pytest.raises(TooFewImagesError):
         NormalLatents.of(latents[:1], "a")
+
+
+def test_areas_are_those_of_each_map_towards_each_counterpart(
+    model: Model, abnormal: Prepared, found: list[Explanation]
+) -> None:
+    images = abnormal.images.batch(np.arange(3))
+    for name in (OWN, "gradient", "random"):
+        maps = np.stack([one.maps[name].pixels for one in found])
+        for which in ("reconstruction", "median", NEAREST):
+            normal = torch.from_numpy(np.stack([one.counterparts[which] for one in found]))
+            curves = replacement_curves(model.batch_score, images, normal, maps)
+            areas = [one.maps[name].areas[which] for one in found]
+            np.testing.assert_allclose([area.deletion for area in areas], curves.deletion_area, atol=1e-3)
+            np.testing.assert_allclose([area.insertion for area in areas], curves.insertion_area, atol=1e-3)
+    for one in found:
+        assert set(one.maps[OWN].areas) == {"reconstruction", "median", NEAREST}
+    # the score is the mean of the map, so that the map names what the reconstruction takes away
+    deletions = [[one.maps[name].areas["reconstruction"].deletion for one in found] for name in (OWN, "random")]
+    assert np.mean(deletions[0]) < np.mean(deletions[1])
+
+
+def test_maps_are_checked_on_training_normals_and_without_them_on_the_images_themselves(
+    model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
+) -> None:
+    for one in found:
+        assert one.maps[OWN].check == map_check(model, normals.images)
+        kinds = {OWN, STANDARDISED, *(kind.value for kind in Attribution)}
+        assert {name: shown.check.images for name, shown in one.maps.items() if name in kinds} == dict.fromkeys(
+            kinds, 16
+        )
+        assert {one.maps[chance.value].check.verdict for chance in Chance} == {Verdict.NOT_APPLICABLE}
+    alone, _ = explain(model, abnormal)
+    assert alone[0].maps[OWN].check == map_check(model, abnormal.images)
+    assert alone[0].maps[OWN].check.images == alone[0].maps["gradient"].check.images == 3
+
+
+def test_how_far_an_image_is_out_is_the_share_of_normals_that_are_nearer_to_their_nearest(
+    model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
+) -> None:
+    embed = model.detector.embed  # type: ignore[attr-defined]
+    z, others = (embed(one.images.batch(np.arange(len(one.samples)))).double() for one in (abnormal, normals))
+    apart = torch.cdist(others, others).fill_diagonal_(torch.inf).min(1).values
+    for row, one in enumerate(found):
+        nearest = torch.cdist(z[row : row + 1], others).min()
+        assert one.neighbours[0].distance == pytest.approx(float(nearest), rel=1e-4)
+        assert one.further == pytest.approx(float((apart < nearest).double().mean()))
 
 
 def test_the_nearest_normal_is_a_counterpart_and_without_normals_it_is_not(
@@ -228,6 +277,7 @@ def test_the_latent_space_is_drawn_once_for_all_pages_and_marks_another_image_in
         data = json.loads(page.split('id="latent-data">')[1].split("</script>")[0])
         assert data["highlight"] == number
         assert data["names"][number] == one["image_path"]
+        assert f"<td>{found[number].maps[OWN].check.verdict.value} (16 images)</td>" in page
 
 
 def test_all_images_are_embedded_at_once(
@@ -247,12 +297,20 @@ def test_explain_writes_a_page_for_each_file_and_each_named_image(
     Image.fromarray(np.full((28, 28), 90, np.uint8)).save(tmp_path / "own.png")
     named = f"{PHANTOM[0]}#test/abnormal-00001"
     told = answered("explain", tmp_path / "m", tmp_path / "own.png", named, *PHANTOM[1:], "--out", tmp_path / "why")
+    model, data = load_model(tmp_path / "m"), load("phantom", options=dict(one.split("=") for one in PHANTOM[2::2]))
+    own = Sample("own.png", partial(read_image, tmp_path / "own.png"))
+    images = model.prepare([own, *(one for one in data.samples if one.name == "test/abnormal-00001")]).images
+    normals = training_normals(model, data)
+    assert normals is not None
+    counterparts = Few.of(model, images, np.arange(2), normals.images).counterparts
+    scores = {name: model.batch_score(normal) for name, normal in counterparts.items()}
     assert set(told["images"]) == {str(tmp_path / "own.png"), "test/abnormal-00001"}
     summary = json.loads((tmp_path / "why" / "explanations.json").read_text())
-    for image in summary["images"]:
+    for row, image in enumerate(summary["images"]):
+        least = min(scores, key=lambda name: float(scores[name][row]))
+        assert image["maps"]["occlusion"]["compared_with"] == least
         assert (tmp_path / "why" / image["page"]).stat().st_size > 20_000
         assert len(image["neighbours"]) == 5
-        assert image["maps"]["occlusion"]["compared_with"] in ("reconstruction", "median", "nearest normal")
         assert {"map", "gradient", "integrated-gradients", "occlusion", "random"} <= set(image["maps"])
 
 

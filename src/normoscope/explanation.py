@@ -22,7 +22,7 @@ from .attribution import Attribution
 from .disturbance import encoded
 from .errors import MissingExtraError, TooFewImagesError
 from .faithfulness import replacement_curves
-from .map_kinds import Drawn, Few, drawn
+from .map_kinds import CHECKED, Drawn, Few, drawn
 from .model import Model
 from .neighbours import Neighbour, NormalLatents
 from .randomisation import Check
@@ -63,7 +63,7 @@ class Explained:
     Args:
         pixels: (h, w); positive pixels raise the score.
         areas: By counterpart; empty where the model has none.
-        check: By random weights, over all images explained together.
+        check: By random weights, on up to 16 training normals; without them, on the images explained together.
         against: Name of the counterpart that an attribution compared the image with; None for other maps.
     """
 
@@ -160,6 +160,7 @@ def explain(
     few = Few.of(model, prepared.images, np.arange(len(prepared.samples)), None if normals is None else normals.images)
     notes: list[str] = []
     maps = {one.name: one for one in drawn(model, prepared.images, few, notes, seed, progress)}
+    checks = _checks(model, maps, normals, seed, progress)
     areas = {name: _areas(model, few, one, seed) for name, one in maps.items()}
     scores = model.scores(prepared.images)
     pvalues, flags = model.calibration.pvalues(scores), model.calibration.flags(scores)
@@ -185,7 +186,7 @@ def explain(
                 {which: images[row].detach().cpu().numpy() for which, images in few.counterparts.items()},
                 {
                     name: Explained(
-                        one.maps[row], areas[name][row], one.check, few.compared[row] if name in compares else None
+                        one.maps[row], areas[name][row], checks[name], few.compared[row] if name in compares else None
                     )
                     for name, one in maps.items()
                 },
@@ -197,6 +198,19 @@ def explain(
             )
         )
     return found, list(dict.fromkeys(notes))
+
+
+def _checks(
+    model: Model, maps: Mapping[str, Drawn], normals: Prepared | None, seed: int, progress: bool
+) -> dict[str, Check]:
+    """Check each map on more images than the few that are explained: one image's correlation may be anything."""
+    found = {name: one.check for name, one in maps.items()}
+    if normals is None or not any(check.images for check in found.values()):
+        return found
+    rows = np.linspace(0, len(normals.samples) - 1, min(len(normals.samples), CHECKED)).astype(np.int64)
+    images = normals.images.subset(rows)
+    some = Few.of(model, images, np.arange(len(rows)))
+    return found | {one.name: one.check for one in drawn(model, images, some, [], seed, progress)}
 
 
 def _areas(model: Model, few: Few, one: Drawn, seed: int) -> list[dict[str, Areas]]:

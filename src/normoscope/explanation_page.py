@@ -261,10 +261,14 @@ def _faithful(one: Explanation) -> list[dict[str, Any]]:
             "chance": name in _CHANCE,
             "areas": [f"{value:.2f}" if math.isfinite(value) else "n/a" for a in found.areas.values()
                       for value in (a.deletion, a.insertion)],
-            "check": "–" if name in _CHANCE else found.check.verdict.value,
+            "check": "–" if name in _CHANCE else _checked(found.check),
         }
         for name, found in one.maps.items()
     ]  # fmt: skip
+
+
+def _checked(check: Check) -> str:
+    return f"{check.verdict.value} ({check.count})" if check.images else check.verdict.value
 
 
 def _terms(one: Explanation) -> list[dict[str, Any]]:
