@@ -22,6 +22,7 @@ from normoscope.comparison import Assessment, assess
 from normoscope.evaluation import evaluate
 from normoscope.model import fit
 from normoscope.partitions import partition
+from normoscope.randomisation import Check
 from normoscope.report import render, write_report
 from normoscope.statistics import Interval
 from normoscope.summary import Verdict, false_alarms, summarise
@@ -381,6 +382,21 @@ def test_one_scale_serves_all_heatmaps(pca: Assessment, page: str) -> None:
     cards = page[page.index("Least anomalous") :]
     image, _, heat = _pictures(cards[: cards.index("</li>")])
     np.testing.assert_array_equal(image, heat)
+
+
+@pytest.mark.parametrize(("check", "warned", "told"), [
+    (Check(0.8, 16), True, "over 16 images"),
+    (Check(0.1, 12), False, "The map changes when the weights are drawn anew (median |rank correlation| 0.10 over 12"),
+    (Check.not_applicable("the method has no weights"), False, ""),
+])  # fmt: skip
+def test_heatmaps_that_fail_their_check_are_not_to_be_trusted(
+    check: Check, warned: bool, told: str, pca: Assessment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("normoscope.report.map_check", lambda *_: check)
+    text = Page(render(pca)).text
+    assert ("These heatmaps are not to be trusted as an account of what the model learnt" in text) == warned
+    assert told in text
+    assert ("weights are drawn anew" in text) == bool(told)
 
 
 def test_a_method_without_maps_shows_images_alone(knn: Assessment) -> None:
