@@ -173,6 +173,15 @@ def test_arrow_keys_walk_down_the_scores_and_enter_opens(page: Page, found: Asse
     expect(page.locator(".latent-panel")).to_be_hidden()
 
 
+@pytest.mark.parametrize(("key", "place"), [("End", -1), ("Home", 0), ("ArrowLeft", 0)])
+def test_the_first_key_goes_where_it_says(key: str, place: int, page: Page) -> None:
+    data = page.evaluate("JSON.parse(document.getElementById('latent-data').textContent)")
+    order = np.argsort(-np.asarray(data["scores"]), kind="stable")
+    page.locator(".latent-plot").focus()
+    page.keyboard.press(key)
+    expect(page.locator(".latent-tip strong")).to_have_text(data["names"][order[place]])
+
+
 def test_every_view_lays_the_marks_out_anew_and_says_what_it_cannot_show(page: Page) -> None:
     select = page.locator("[data-role=view]")
     assert select.locator("option").all_inner_texts() == ["principal components", "t-SNE", "UMAP", "hypersphere"]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from normoscope import __version__, methods
 from normoscope.apps.cli import main
+from normoscope.randomisation import Check
 from toys import PHANTOM, Typed
 
 COMMANDS = ["demo", "list", "inspect", "fit", "sweep", "score", "evaluate", "entropy", "compare", "calibrate", "report"]
@@ -171,6 +172,22 @@ def test_scores_have_their_columns_and_every_image_its_row(
     for row in rows:
         assert (float(row["pvalue"]) <= 0.05) == (row["pred_label"] == "1")
         assert float(row["pred_score"]) > 0
+    pvalues = np.array([float(row["pvalue"]) for row in rows])
+    # Benjamini and Hochberg: of all that are called abnormal from p on, n p are expected to be false
+    called = np.array([(pvalues <= p).sum() for p in pvalues])
+    rates = len(rows) * pvalues / called
+    expected = [rates[pvalues >= p].min() for p in pvalues]
+    np.testing.assert_allclose([float(row["qvalue"]) for row in rows], expected, rtol=1e-4)
+
+
+def test_maps_that_fail_their_check_are_told_of(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["fit", "pca", *PHANTOM, "--out", str(tmp_path / "m"), "--quiet"]) == 0
+    for median, told in ((0.9, 1), (0.1, 0)):
+        monkeypatch.setattr("normoscope.heatmaps.map_check", lambda *_, median=median: Check(median, 3))
+        words = ["score", tmp_path / "m", *PHANTOM, "--out", tmp_path / "s.csv", "--maps", tmp_path / "maps"]
+        code, _, err = typed(*words)
+        assert code == 0
+        assert err.count("note: the maps: each fails the sanity check") == told
 
 
 def test_a_model_that_is_not_calibrated_says_so_everywhere(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,26 @@ from normoscope import methods
 from normoscope.apps.cli import main
 from normoscope.attribution import Attribution, differentiable
 from normoscope.calibration import Calibration
+from normoscope.decoding import read_image
 from normoscope.errors import OptionError, TooFewImagesError
 from normoscope.explanation import Explanation, explain
 from normoscope.explanation_page import Context, write_explanations
 from normoscope.explanation_text import place, sentences
-from normoscope.map_kinds import NEAREST, OWN
+from normoscope.faithfulness import Chance, replacement_curves
+from normoscope.latent_groups import scored_group
+from normoscope.latent_page import latent_page
+from normoscope.latent_view import latent_view
+from normoscope.map_kinds import NEAREST, OWN, STANDARDISED, Few, map_check
 from normoscope.model import Model, fit
 from normoscope.neighbours import NormalLatents
 from normoscope.own_images import training_normals
-from normoscope.partitions import Partition
+from normoscope.partitions import Partition, partition
 from normoscope.persistence import load_model, save_model
+from normoscope.randomisation import Verdict
 from normoscope.regions import Region
-from normoscope.transforms import Prepared
+from normoscope.sources import load
+from normoscope.transforms import Prepared, Preprocessor
+from normoscope.types import Sample
 from toys import PHANTOM, Typed
 
 
@@ -70,9 +80,6 @@ def test_integrated_gradients_sum_to_the_difference_of_the_two_scores(model: Mod
 
 
 def _data(model: Model) -> Partition:
-    from normoscope.partitions import partition
-    from normoscope.sources import load
-
     options = dict(pair.split("=") for pair in model.provenance["data"]["spec"].split()[1:])
     return partition(load("phantom", options=options))
 
@@ -155,6 +162,52 @@ def test_neighbours_are_the_nearest_and_their_distance_is_compared_with_the_norm
         NormalLatents.of(latents[:1], "a")
 
 
+def test_areas_are_those_of_each_map_towards_each_counterpart(
+    model: Model, abnormal: Prepared, found: list[Explanation]
+) -> None:
+    images = abnormal.images.batch(np.arange(3))
+    for name in (OWN, "gradient", "random"):
+        maps = np.stack([one.maps[name].pixels for one in found])
+        for which in ("reconstruction", "median", NEAREST):
+            normal = torch.from_numpy(np.stack([one.counterparts[which] for one in found]))
+            curves = replacement_curves(model.batch_score, images, normal, maps)
+            areas = [one.maps[name].areas[which] for one in found]
+            np.testing.assert_allclose([area.deletion for area in areas], curves.deletion_area, atol=1e-3)
+            np.testing.assert_allclose([area.insertion for area in areas], curves.insertion_area, atol=1e-3)
+    for one in found:
+        assert set(one.maps[OWN].areas) == {"reconstruction", "median", NEAREST}
+    # the score is the mean of the map, so that the map names what the reconstruction takes away
+    deletions = [[one.maps[name].areas["reconstruction"].deletion for one in found] for name in (OWN, "random")]
+    assert np.mean(deletions[0]) < np.mean(deletions[1])
+
+
+def test_maps_are_checked_on_training_normals_and_without_them_on_the_images_themselves(
+    model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
+) -> None:
+    for one in found:
+        assert one.maps[OWN].check == map_check(model, normals.images)
+        kinds = {OWN, STANDARDISED, *(kind.value for kind in Attribution)}
+        assert {name: shown.check.images for name, shown in one.maps.items() if name in kinds} == dict.fromkeys(
+            kinds, 16
+        )
+        assert {one.maps[chance.value].check.verdict for chance in Chance} == {Verdict.NOT_APPLICABLE}
+    alone, _ = explain(model, abnormal)
+    assert alone[0].maps[OWN].check == map_check(model, abnormal.images)
+    assert alone[0].maps[OWN].check.images == alone[0].maps["gradient"].check.images == 3
+
+
+def test_how_far_an_image_is_out_is_the_share_of_normals_that_are_nearer_to_their_nearest(
+    model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
+) -> None:
+    embed = model.detector.embed  # type: ignore[attr-defined]
+    z, others = (embed(one.images.batch(np.arange(len(one.samples)))).double() for one in (abnormal, normals))
+    apart = torch.cdist(others, others).fill_diagonal_(torch.inf).min(1).values
+    for row, one in enumerate(found):
+        nearest = torch.cdist(z[row : row + 1], others).min()
+        assert one.neighbours[0].distance == pytest.approx(float(nearest), rel=1e-4)
+        assert one.further == pytest.approx(float((apart < nearest).double().mean()))
+
+
 def test_the_nearest_normal_is_a_counterpart_and_without_normals_it_is_not(
     model: Model, abnormal: Prepared, normals: Prepared, found: list[Explanation]
 ) -> None:
@@ -223,6 +276,34 @@ def test_pages_hold_no_name_that_could_leave_them_or_their_folder(
     assert all((tmp_path / "pages" / image["page"]).is_file() for image in summary["images"])
 
 
+def test_the_latent_space_is_drawn_once_for_all_pages_and_marks_another_image_in_each(
+    model: Model, abnormal: Prepared, found: list[Explanation], small_phantom: Partition, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    view = latent_view(model, [scored_group(small_phantom.collection, abnormal)])
+    assert view is not None
+    drawn = []
+    monkeypatch.setattr("normoscope.explanation_page.latent_page", lambda one: drawn.append(one) or latent_page(one))
+    write_explanations(found, Context(model, view=view), tmp_path)
+    assert len(drawn) == 1
+    for number, one in enumerate(json.loads((tmp_path / "explanations.json").read_text())["images"]):
+        page = (tmp_path / one["page"]).read_text()
+        data = json.loads(page.split('id="latent-data">')[1].split("</script>")[0])
+        assert data["highlight"] == number
+        assert data["names"][number] == one["image_path"]
+        assert f"<td>{found[number].maps[OWN].check.verdict.value} (16 images)</td>" in page
+
+
+def test_all_images_are_embedded_at_once(
+    model: Model, abnormal: Prepared, normals: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes, embed = [], model.detector.embed  # type: ignore[attr-defined]
+    monkeypatch.setattr(model.detector, "embed", lambda images: sizes.append(len(images)) or embed(images))
+    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_: iter(()))
+    explain(model, abnormal, normals)
+    assert sizes == [len(normals.samples), 3]
+
+
 def test_explain_writes_a_page_for_each_file_and_each_named_image(
     typed: Typed, answered: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -230,12 +311,20 @@ def test_explain_writes_a_page_for_each_file_and_each_named_image(
     Image.fromarray(np.full((28, 28), 90, np.uint8)).save(tmp_path / "own.png")
     named = f"{PHANTOM[0]}#test/abnormal-00001"
     told = answered("explain", tmp_path / "m", tmp_path / "own.png", named, *PHANTOM[1:], "--out", tmp_path / "why")
+    model, data = load_model(tmp_path / "m"), load("phantom", options=dict(one.split("=") for one in PHANTOM[2::2]))
+    own = Sample("own.png", partial(read_image, tmp_path / "own.png"))
+    images = model.prepare([own, *(one for one in data.samples if one.name == "test/abnormal-00001")]).images
+    normals = training_normals(model, data)
+    assert normals is not None
+    counterparts = Few.of(model, images, np.arange(2), normals.images).counterparts
+    scores = {name: model.batch_score(normal) for name, normal in counterparts.items()}
     assert set(told["images"]) == {str(tmp_path / "own.png"), "test/abnormal-00001"}
     summary = json.loads((tmp_path / "why" / "explanations.json").read_text())
-    for image in summary["images"]:
+    for row, image in enumerate(summary["images"]):
+        least = min(scores, key=lambda name: float(scores[name][row]))
+        assert image["maps"]["occlusion"]["compared_with"] == least
         assert (tmp_path / "why" / image["page"]).stat().st_size > 20_000
         assert len(image["neighbours"]) == 5
-        assert image["maps"]["occlusion"]["compared_with"] in ("reconstruction", "median", "nearest normal")
         assert {"map", "gradient", "integrated-gradients", "occlusion", "random"} <= set(image["maps"])
 
 
@@ -262,7 +351,8 @@ def test_images_that_cannot_be_explained_are_refused_in_a_sentence(
 def test_without_the_models_own_data_the_pages_say_what_is_missing(
     model: Model, found: list[Explanation], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    provenance = {**model.provenance, "data": {**model.provenance["data"], "spec": "folder:/gone"}}
+    gone = {"spec": "folder:/gone", "source": "folder:/gone", "options": {}}
+    provenance = {**model.provenance, "data": {**model.provenance["data"], **gone}}
     save_model(replace(model, provenance=provenance), tmp_path / "m")
     assert load_model(tmp_path / "m").provenance["data"]["spec"] == "folder:/gone"
     typed = ["explain", str(tmp_path / "m"), "phantom#test/abnormal-00001", *PHANTOM[1:], "--out", str(tmp_path / "w")]
@@ -273,6 +363,97 @@ def test_without_the_models_own_data_the_pages_say_what_is_missing(
     assert summary["images"][0]["neighbours"] == []
     assert summary["images"][0]["normals_nearer_to_their_nearest"] is None
     assert not math.isnan(summary["images"][0]["pred_score"])
+
+
+def pictures(folder: Path, names: list[str], seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    for name in names:
+        Image.fromarray(rng.integers(0, 200, (28, 28), np.uint8)).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def explained(
+    monkeypatch: pytest.MonkeyPatch, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
+    """Explain without drawing any map."""
+    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_: iter(()))
+    return lambda model, *words: answered("explain", model, *words, "--out", tmp_path / "why")
+
+
+def test_names_and_folders_may_hold_the_sign_that_parts_them(
+    model: Model, explained: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    pictures(tmp_path / "a", ["x#1.png", "y.png"], 0)
+    pictures(tmp_path / "b#2", ["x#1.png"], 1)
+    save_model(model, tmp_path / "m")
+    for typed in (f"{tmp_path}/a#x#1.png", f"folder:{tmp_path}/a#x#1.png", f"{tmp_path}/b#2#x#1.png"):
+        assert set(explained(tmp_path / "m", typed)["images"]) == {"x#1.png"}
+
+
+def test_images_of_one_name_in_two_data_sets_are_two_images(
+    model: Model, explained: Callable[..., dict[str, Any]], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    one, two = (pictures(tmp_path / name, ["x.png", f"{name}.png"], seed) for seed, name in enumerate("ab"))
+    save_model(model, tmp_path / "m")
+    told = explained(tmp_path / "m", f"{one}#x.png", two)
+    assert set(told["images"]) == {f"{one}#x.png", f"{two}#x.png", "b.png"}
+    twice = refused("explain", tmp_path / "m", f"{one}#x.png", f"{one}/#x.png", "--out", tmp_path / "w", "--quiet")
+    assert twice == "IMAGE: expected every image once, got 'x.png'."
+
+
+def test_a_models_own_data_are_found_again_whatever_their_folder_is_called(
+    explained: Callable[..., dict[str, Any]], answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    own = pictures(tmp_path / "run seed=3" / "normal", [f"{i:02d}.png" for i in range(40)], 0).parent
+    table = tmp_path / "own.csv"
+    table.write_text("\n".join(["path,label", *(f"normal/{i:02d}.png,normal" for i in range(40))]))
+    given = {"folder": [own], "table": [table, "-o", f"root={own}", "--normal-class", "normal"]}
+    for name, words in given.items():
+        answered("fit", "pca", *words, "--out", tmp_path / name)
+        told = explained(tmp_path / name, f"{own}#normal/03.png")
+        assert [said for said in told["notes"] if "not here" in said] == []
+        assert len(json.loads((tmp_path / "why" / "explanations.json").read_text())["images"][0]["neighbours"]) == 5
+
+
+def test_a_model_of_an_earlier_version_finds_its_data_by_the_text_that_held_everything(
+    model: Model, explained: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    before = {key: value for key, value in model.provenance["data"].items() if key not in ("source", "options")}
+    assert before["spec"] == "phantom size=28 test=40 train=60 validation=40"
+    save_model(replace(model, provenance={**model.provenance, "data": before}), tmp_path / "m")
+    told = explained(tmp_path / "m", f"{PHANTOM[0]}#test/abnormal-00001", *PHANTOM[1:])
+    assert [said for said in told["notes"] if "no nearest normal" in said] == []
+
+
+def test_what_was_read_or_scored_once_is_not_read_or_scored_again(
+    model: Model, explained: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_model(model, tmp_path / "m")
+    read, scored, prepare, scores = Counter[str](), [], Preprocessor.prepare, Model.scores
+
+    def counted(one: Preprocessor, samples: Any, **options: Any) -> Prepared:
+        read.update(sample.name for sample in samples)
+        return prepare(one, samples, **options)
+
+    monkeypatch.setattr(Preprocessor, "prepare", counted)
+    monkeypatch.setattr(Model, "scores", lambda one, images: scored.append(len(images)) or scores(one, images))
+    names = [f"{PHANTOM[0]}#test/{name}" for name in ("abnormal-00001", "abnormal-00002", "normal-00003")]
+    explained(tmp_path / "m", *names, *PHANTOM[1:])
+    assert set(read.values()) == {1}
+    assert sorted(scored) == [3, 6, 54]
+
+
+def test_a_method_without_latent_vector_says_too_that_no_normal_is_compared_with(
+    explained: Callable[..., dict[str, Any]], small_phantom: Partition, tmp_path: Path
+) -> None:
+    trivial = fit("trivial", methods.build("trivial"), small_phantom)
+    gone = {**trivial.provenance["data"], "source": "folder:/gone", "options": {}}
+    save_model(replace(trivial, provenance={**trivial.provenance, "data": gone}), tmp_path / "m")
+    (said,) = [one for one in explained(tmp_path / "m", f"{PHANTOM[0]}#test/abnormal-00001", *PHANTOM[1:])["notes"]
+               if "--normals" in one]  # fmt: skip
+    assert said.startswith("no nearest normal to compare with: the model's own data are not here (")
 
 
 def test_a_latent_value_that_is_rounding_is_not_explained(small_phantom: Partition) -> None:
@@ -298,6 +479,29 @@ def test_where_no_region_could_stand_none_is_denied(model: Model, abnormal: Prep
     (one, *_), _ = explain(few, abnormal)
     assert one.regions is None
     assert "the model cannot say" in sentences(one, model.calibration)[1]
+
+
+def test_a_page_whose_regions_nothing_judges_neither_finds_nor_denies_them(
+    model: Model, found: list[Explanation], tmp_path: Path
+) -> None:
+    unjudged = replace(found[0], name="unjudged", regions=None)
+    quiet = replace(found[0], name="quiet", regions=())
+    write_explanations([unjudged, quiet], Context(model), tmp_path)
+    said = {name: (tmp_path / f"{name}.html").read_text() for name in ("unjudged", "quiet")}
+    assert "No region stands out" not in said["unjudged"]
+    assert said["unjudged"].count("No region can be judged") == 2
+    assert "Which regions stand out, the model cannot say: it has too few" in said["unjudged"]
+    assert said["quiet"].count("No region stands out") == 2
+    assert "be judged" not in said["quiet"]
+    assert "cannot say" not in said["quiet"]
+
+
+def test_a_model_judges_regions_only_with_enough_normals_for_its_rate(model: Model) -> None:
+    assert model.normal_maps is not None
+    assert model.region_judge is model.normal_maps
+    few = replace(model.normal_maps, masses=model.normal_maps.masses[:18])  # 1 / 19 > 0.05
+    assert replace(model, normal_maps=few).region_judge is None
+    assert replace(model, normal_maps=None).region_judge is None
 
 
 def test_each_attribution_is_compared_with_what_the_model_finds_most_normal(

@@ -15,6 +15,7 @@ from normoscope.errors import OptionError
 from normoscope.heatmaps import FLOOR, colour, file_names, greyscale, overlay, write_maps
 from normoscope.model import Model, fit
 from normoscope.partitions import Partition, partition
+from normoscope.randomisation import Check
 from normoscope.transforms import Prepared
 
 GREY = np.full((1, 4, 4), 0.4, np.float32)
@@ -112,6 +113,22 @@ def test_marked_regions_are_written_counted_and_in_the_lesions(pca: Model, data:
         assert sample.read_mask is not None
         hits += bool((mask & pca.preprocessor.mask(sample.read_mask())).any())
     assert hits >= 3
+
+
+def test_the_list_says_what_the_check_by_random_weights_says_and_on_how_many_images(
+    pca: Model, data: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said() -> set[tuple[str, str]]:
+        rows = csv.DictReader((tmp_path / "maps.csv").open())
+        return {(row["sanity"], row["sanity_images"]) for row in rows}
+
+    images = prepared(pca, data)
+    assert write_maps(pca, images, tmp_path).reason == "the method has no weights"
+    assert said() == {("not applicable", "0")}
+    for check, verdict in ((Check(0.9, 3), "fails"), (Check(0.1, 12), "holds")):
+        monkeypatch.setattr("normoscope.heatmaps.map_check", lambda *_, check=check: check)
+        assert write_maps(pca, images, tmp_path) is check
+        assert said() == {(verdict, str(check.images))}
 
 
 def test_no_name_can_leave_the_folder(pca: Model, data: Partition, tmp_path: Path) -> None:

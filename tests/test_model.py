@@ -148,6 +148,16 @@ def test_the_map_scale_is_what_one_normal_in_twenty_exceeds() -> None:
     assert ns.fit("knn", ns.build("knn"), data).calibration.map_scale is None
 
 
+def test_the_median_image_is_the_median_of_the_training_normals_at_each_pixel() -> None:
+    data = cut(toy())
+    train = data.images["train"].batch(np.arange(len(data.images["train"]))).numpy()
+    median = ns.fit("pca", PCA(), data).median
+    assert median is not None
+    # of an even number, the lower of the two in the middle
+    np.testing.assert_array_equal(median.numpy(), np.sort(train, axis=0)[(len(train) - 1) // 2])
+    assert np.abs(median.numpy() - train.mean(0)).max() > 0.01
+
+
 def test_images_of_another_shape_are_refused() -> None:
     model = ns.fit("pca", PCA(), cut(toy()))
     with pytest.raises(ImageShapeError, match=r"images must have shape \(n, 1, 28, 28\), got \(3, 1, 20, 20\)"):

@@ -85,6 +85,29 @@ def test_maps_that_differ_in_sign_alone_fail_by_magnitude() -> None:
     assert Check.of(signed, -signed).median == pytest.approx(1)
 
 
+def test_a_map_that_is_turned_over_fails_by_the_magnitude_of_its_correlations() -> None:
+    shares = RAMP / RAMP.max()
+    found = Check.of(shares[None], 1 - shares[None])
+    assert found.median == pytest.approx(1)
+    assert found.verdict is Verdict.FAILS
+    # one turned over, one as it was: neither makes up for the other
+    both = Check.of(np.stack([shares, shares]), np.stack([1 - shares, shares]))
+    assert both.median == pytest.approx(1)
+
+
+def test_blank_maps_have_nothing_to_check_and_are_left_out() -> None:
+    blank = np.zeros((1, 5, 6))
+    found = Check.of(blank, RAMP[None])
+    assert found.verdict is Verdict.NOT_APPLICABLE
+    assert found.sentence == "the check by random weights does not apply: every map is blank"
+    assert Check.of(blank, blank).verdict is Verdict.NOT_APPLICABLE
+    some = Check.of(np.concatenate([blank, RAMP[None]]), np.stack([RAMP, RAMP]))
+    assert (some.images, some.median) == (1, 1)
+    assert "over 1 image, limit" in some.sentence
+    # what the forgetful copy draws blank has changed
+    assert Check.of(RAMP[None], blank).verdict is Verdict.HOLDS
+
+
 def test_maps_that_are_not_finite_are_left_out() -> None:
     broken = np.stack([RAMP, RAMP])
     broken[1, 0, 0] = np.nan

@@ -22,6 +22,7 @@ from normoscope.comparison import Assessment, assess
 from normoscope.evaluation import evaluate
 from normoscope.model import fit
 from normoscope.partitions import partition
+from normoscope.randomisation import Check
 from normoscope.report import render, write_report
 from normoscope.statistics import Interval
 from normoscope.summary import Verdict, false_alarms, summarise
@@ -383,6 +384,21 @@ def test_one_scale_serves_all_heatmaps(pca: Assessment, page: str) -> None:
     np.testing.assert_array_equal(image, heat)
 
 
+@pytest.mark.parametrize(("check", "warned", "told"), [
+    (Check(0.8, 16), True, "over 16 images"),
+    (Check(0.1, 12), False, "The map changes when the weights are drawn anew (median |rank correlation| 0.10 over 12"),
+    (Check.not_applicable("the method has no weights"), False, ""),
+])  # fmt: skip
+def test_heatmaps_that_fail_their_check_are_not_to_be_trusted(
+    check: Check, warned: bool, told: str, pca: Assessment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("normoscope.report.map_check", lambda *_: check)
+    text = Page(render(pca)).text
+    assert ("These heatmaps are not to be trusted as an account of what the model learnt" in text) == warned
+    assert told in text
+    assert ("weights are drawn anew" in text) == bool(told)
+
+
 def test_a_method_without_maps_shows_images_alone(knn: Assessment) -> None:
     html = render(knn)
     assert "it draws no heatmaps" in html
@@ -445,6 +461,14 @@ def test_without_images_no_pixel_and_no_name_is_left(pca: Assessment) -> None:
     named = render(dataclasses.replace(pca, notes=notes), images=True)
     assert "Jane Doe" in named
     assert samples[0].name in named
+
+
+def test_without_images_no_picture_is_drawn_to_be_thrown_away(pca: Assessment, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("normoscope.report.latent_view", lambda *_, **options: asked.append(options["images"]))
+    render(pca, images=False)
+    render(pca)
+    assert asked == [False, True]
 
 
 def test_hostile_names_are_text_and_nothing_else(pca: Assessment) -> None:

@@ -283,6 +283,18 @@ def test_the_command_prints_and_stores_the_table(
     assert kept["provenance"]["command"].startswith("normoscope sanity")
 
 
+def test_of_other_data_the_command_says_that_no_training_normal_is_compared_with(
+    stored: Path, answered: Callable[..., dict[str, Any]]
+) -> None:
+    said = "no nearest normal to compare with"
+    other = answered("sanity", stored, "phantom", "-o", "seed=5", *PHANTOM[1:], "--few", "1")
+    assert [note for note in other["notes"] if note.startswith(said)] == other["notes"][-1:]
+    assert "nearest normal" not in other["rows"][OWN]["deletion"]
+    own = answered("sanity", stored, *PHANTOM, "--few", "1")
+    assert not [note for note in own["notes"] if said in note]
+    assert "nearest normal" in own["rows"][OWN]["deletion"]
+
+
 def test_the_command_explains_its_table_to_people(stored: Path, typed: Typed) -> None:
     code, out, err = typed("sanity", stored, *PHANTOM, "--few", "2")
     assert code == 0

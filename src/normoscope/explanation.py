@@ -22,7 +22,7 @@ from .attribution import Attribution
 from .disturbance import encoded
 from .errors import MissingExtraError, TooFewImagesError
 from .faithfulness import replacement_curves
-from .map_kinds import Drawn, Few, drawn
+from .map_kinds import CHECKED, Drawn, Few, drawn
 from .model import Model
 from .neighbours import Neighbour, NormalLatents
 from .randomisation import Check
@@ -63,7 +63,7 @@ class Explained:
     Args:
         pixels: (h, w); positive pixels raise the score.
         areas: By counterpart; empty where the model has none.
-        check: By random weights, over all images explained together.
+        check: By random weights, on up to 16 training normals; without them, on the images explained together.
         against: Name of the counterpart that an attribution compared the image with; None for other maps.
     """
 
@@ -160,16 +160,18 @@ def explain(
     few = Few.of(model, prepared.images, np.arange(len(prepared.samples)), None if normals is None else normals.images)
     notes: list[str] = []
     maps = {one.name: one for one in drawn(model, prepared.images, few, notes, seed, progress)}
+    checks = _checks(model, maps, normals, seed, progress)
     areas = {name: _areas(model, few, one, seed) for name, one in maps.items()}
     scores = model.scores(prepared.images)
     pvalues, flags = model.calibration.pvalues(scores), model.calibration.flags(scores)
-    seen = model.seen_rows(prepared)
+    seen, judge = model.seen_rows(prepared), model.region_judge
     compares = {kind.value for kind in Attribution if kind.compares}
     terms = _terms(model, few, notes)
     latents = _Latents.of(model, normals, notes)
     found = []
+    embedded = None if latents is None else latents.embedded(few)
     for row, sample in enumerate(_shown(prepared.samples, progress)):
-        z = None if latents is None else latents.embedded(few, row)
+        z = None if embedded is None else embedded[row]
         near = () if latents is None or z is None else latents.normals.nearest(z)
         own = maps["map"].maps[row] if "map" in maps else None
         unknown = flags is None or seen[row]
@@ -184,11 +186,11 @@ def explain(
                 {which: images[row].detach().cpu().numpy() for which, images in few.counterparts.items()},
                 {
                     name: Explained(
-                        one.maps[row], areas[name][row], one.check, few.compared[row] if name in compares else None
+                        one.maps[row], areas[name][row], checks[name], few.compared[row] if name in compares else None
                     )
                     for name, one in maps.items()
                 },
-                None if own is None else _regions(model, own),
+                None if own is None or judge is None else tuple(judge.regions(own)),
                 {name: float(values[row]) for name, values in terms.items()},
                 None if latents is None or z is None else latents.shares(z, float(scores[row]), seed, notes),
                 near,
@@ -198,11 +200,17 @@ def explain(
     return found, list(dict.fromkeys(notes))
 
 
-def _regions(model: Model, pixel_scores: Map) -> tuple[Region, ...] | None:
-    """Return a map's regions; None where none could stand."""
-    if model.normal_maps is None or model.normal_maps.smallest > model.calibration.alpha:
-        return None
-    return tuple(model.normal_maps.regions(pixel_scores))
+def _checks(
+    model: Model, maps: Mapping[str, Drawn], normals: Prepared | None, seed: int, progress: bool
+) -> dict[str, Check]:
+    """Check each map on more images than the few that are explained: one image's correlation may be anything."""
+    found = {name: one.check for name, one in maps.items()}
+    if normals is None or not any(check.images for check in found.values()):
+        return found
+    rows = np.linspace(0, len(normals.samples) - 1, min(len(normals.samples), CHECKED)).astype(np.int64)
+    images = normals.images.subset(rows)
+    some = Few.of(model, images, np.arange(len(rows)))
+    return found | {one.name: one.check for one in drawn(model, images, some, [], seed, progress)}
 
 
 def _areas(model: Model, few: Few, one: Drawn, seed: int) -> list[dict[str, Areas]]:
@@ -247,9 +255,9 @@ class _Latents:
             NormalLatents.of(encoded(detector.embed, normals.images), [s.name for s in normals.samples]),
         )
 
-    def embedded(self, few: Few, row: int) -> Float[np.ndarray, " d"]:
-        """Return one image's latent vector."""
-        return np.asarray(self.detector.embed(few.images[row : row + 1]).detach().double().cpu().numpy()[0])
+    def embedded(self, few: Few) -> Float[np.ndarray, "m d"]:
+        """Return the latent vectors of the images."""
+        return np.asarray(self.detector.embed(few.images).detach().double().cpu().numpy())
 
     def shares(self, z: Float[np.ndarray, " d"], score: float, seed: int, notes: list[str]) -> LatentShares | None:
         """Share out the latent vector's value; None where there is none, with a note."""

@@ -9,8 +9,6 @@ each of these is scaled to itself, and the page says so.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -30,13 +28,14 @@ from .explanation_text import place, sentences
 from .faithfulness import Chance
 from .gallery import MARK, outlined
 from .heatmaps import FLOOR, file_names, greyscale, overlay
-from .latent_page import latent_page, policy
+from .latent_page import LatentPage, latent_page, policy
 from .latent_view import LatentView
 from .map_kinds import OWN, STANDARDISED
 from .model import Model
 from .persistence import write_atomically
 from .randomisation import Check, Verdict
 from .regions import HEIGHT
+from .sprites import data_uri, shrunk
 from .transforms import Prepared
 
 __all__ = ["Context", "write_explanations"]
@@ -98,8 +97,9 @@ def write_explanations(found: Sequence[Explanation], context: Context, folder: P
     (folder / "index.html").unlink(missing_ok=True)
     # an image called index must not take the index's place
     files = [f"{name}.html" for name in file_names(["index", *(one.name for one in found)])[1:]]
+    space = None if context.view is None else latent_page(context.view)
     for one, file in zip(found, files, strict=True):
-        write_atomically(folder / file, _page(one, context))
+        write_atomically(folder / file, _page(one, context, space and space.marking(one.name)))
     write_atomically(folder / "explanations.json", json.dumps(_summary(found, files, context), indent=1) + "\n")
     write_atomically(folder / "index.html", _index(found, files, context))
     return folder / "index.html"
@@ -158,8 +158,7 @@ def _shared(context: Context) -> dict[str, Any]:
     }
 
 
-def _page(one: Explanation, context: Context) -> str:
-    space = None if context.view is None else latent_page(context.view, highlight=one.name)
+def _page(one: Explanation, context: Context, space: LatentPage | None) -> str:
     own = {name: found for name, found in one.maps.items() if name not in _CHANCE}
     return _environment().get_template("explain.html.j2").render(
         found=one,
@@ -175,7 +174,6 @@ def _page(one: Explanation, context: Context) -> str:
         neighbours=_neighbours(one, context.normals),
         space=space,
         policy=policy(script=space is not None),
-        floor=FLOOR,
         recipe=methods.to_json(context.model.recipe),
         **_shared(context),
     )  # fmt: skip
@@ -205,7 +203,7 @@ def _where(one: Explanation, model: Model) -> list[_Shown]:
     lines = [(region.pixels, MARK) for region in standing]
     if scale:
         heat = outlined(overlay(one.image, one.maps[OWN].pixels, scale), lines)
-        shown.append(_Shown("heatmap", _enlarged(heat), _said(_marked(len(standing)), check), failed))
+        shown.append(_Shown("heatmap", _enlarged(heat), _said(_marked(one, len(standing)), check), failed))
     if STANDARDISED in one.maps:
         # colours begin where clusters do
         away = outlined(overlay(one.image, one.maps[STANDARDISED].pixels, HEIGHT / FLOOR), lines)
@@ -223,7 +221,9 @@ def _said(first: str, check: Check) -> str:
     return f"{first} {said}".strip()
 
 
-def _marked(count: int) -> str:
+def _marked(one: Explanation, count: int) -> str:
+    if one.regions is None:
+        return "No region can be judged."
     return "Outlined: the regions below." if count else "No region stands out."
 
 
@@ -261,10 +261,14 @@ def _faithful(one: Explanation) -> list[dict[str, Any]]:
             "chance": name in _CHANCE,
             "areas": [f"{value:.2f}" if math.isfinite(value) else "n/a" for a in found.areas.values()
                       for value in (a.deletion, a.insertion)],
-            "check": "–" if name in _CHANCE else found.check.verdict.value,
+            "check": "–" if name in _CHANCE else _checked(found.check),
         }
         for name, found in one.maps.items()
     ]  # fmt: skip
+
+
+def _checked(check: Check) -> str:
+    return f"{check.verdict.value} ({check.count})" if check.images else check.verdict.value
 
 
 def _terms(one: Explanation) -> list[dict[str, Any]]:
@@ -306,14 +310,5 @@ def _neighbours(one: Explanation, normals: Prepared | None) -> list[_Shown]:
 
 def _enlarged(picture: Picture, side: int = SIDE) -> str:
     """Encode as PNG; small pictures grow by whole pixels, large ones are shrunk to twice the side."""
-    from PIL import Image
-
     times = max(1, round(side / max(picture.shape[:2])))
-    image = Image.fromarray(np.repeat(np.repeat(picture, times, 0), times, 1))
-    if max(image.size) > 2 * side:
-        image.thumbnail((2 * side, 2 * side), Image.Resampling.BOX)
-    if (picture == picture[..., :1]).all():
-        image = image.convert("L")
-    file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return data_uri(shrunk(np.repeat(np.repeat(picture, times, 0), times, 1), 2 * side))

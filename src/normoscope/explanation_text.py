@@ -13,6 +13,7 @@ import numpy as np
 
 from .calibration import Calibration
 from .explanation import Explanation
+from .map_kinds import OWN
 from .regions import Region
 
 __all__ = ["place", "sentences"]
@@ -45,6 +46,8 @@ def _decision(found: Explanation, calibration: Calibration) -> str:
 
 
 def _where(found: Explanation, alpha: float) -> list[str]:
+    if found.regions is None and OWN in found.maps:
+        return ["Which regions stand out, the model cannot say: it has too few calibration normals."]
     if found.regions is None:
         return ["Where it deviates, the model cannot say."]
     standing = found.standing(alpha)

@@ -5,8 +5,6 @@ Assessment --rows--> image, what normal would look like, heatmap, as data URIs -
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +14,7 @@ from jaxtyping import UInt8
 
 from .comparison import Assessment
 from .heatmaps import greyscale, overlay
+from .sprites import data_uri, shrunk
 from .types import Reconstructs
 
 __all__ = ["SHOWN", "Card", "Gallery", "Panel", "galleries"]
@@ -133,7 +132,7 @@ def _heatmap(
 
 
 def _panel(name: str, picture: UInt8[np.ndarray, "h w 3"]) -> Panel:
-    return Panel(name, _uri(picture), max(picture.shape) <= SIDE // 2)
+    return Panel(name, data_uri(shrunk(picture, SIDE)), max(picture.shape) <= SIDE // 2)
 
 
 def outlined(
@@ -150,17 +149,3 @@ def outlined(
         inside = np.repeat(np.repeat(mask, times, 0), times, 1)
         large[binary_dilation(inside, iterations=width) & ~inside] = color
     return np.asarray(large)
-
-
-def _uri(picture: UInt8[np.ndarray, "h w 3"]) -> str:
-    """Encode as PNG."""
-    from PIL import Image
-
-    image = Image.fromarray(picture)
-    if max(image.size) > SIDE:
-        image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
-    if (picture == picture[..., :1]).all():
-        image = image.convert("L")
-    file = io.BytesIO()
-    image.save(file, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

@@ -83,9 +83,9 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
 
     All have the size that the model sees. `masks/NAME.png` is white in the regions that stand at the wished false-alarm
     rate; `maps.csv` counts them, gives the smallest p-value of any region, and says whether the model's maps change
-    when its weights are drawn anew (sanity: holds, fails, not applicable). Every file appears whole; `maps.csv` comes
-    last and lists all of them, so where it stands, nothing is missing. A model without calibration normals has neither
-    scale nor regions, and writes no pictures.
+    when its weights are drawn anew (sanity: holds, fails, not applicable; sanity_images: on how many images). Every
+    file appears whole; `maps.csv` comes last and lists all of them, so where it stands, nothing is missing. A model
+    without calibration normals has neither scale nor regions, and writes no pictures.
 
     Args:
         model: A model that localises.
@@ -122,9 +122,9 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
             _write_whole(folder / mask, _png(255 * model.marked(pixel_scores).astype(np.uint8)))
             count = str(sum(region.pvalue <= model.calibration.alpha for region in found))
             pvalue = f"{found[0].pvalue:.6g}" if found else "1"
-        rows.append([*row, picture, mask, count, pvalue, check.verdict.value])
-    head = ["image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue", "sanity"]
-    write_atomically(folder / "maps.csv", _csv(head, rows))
+        rows.append([*row, picture, mask, count, pvalue, check.verdict.value, str(check.images)])
+    told = ["heatmap", "pred_mask", "regions", "region_pvalue", "sanity", "sanity_images"]
+    write_atomically(folder / "maps.csv", _csv(["image_path", "anomaly_map", *told], rows))
     return check
 
 

@@ -5,7 +5,7 @@ Model, Collection --named in the model's parts, read, unchanged--> train, held-o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Int
 
 from .model import Model
-from .own_images import unchanged
+from .own_images import chosen, unchanged
 from .transforms import Prepared
 from .types import Collection, Sample
 
@@ -63,18 +63,20 @@ def scored_group(
         seed: Of the choice.
     """
     rows = stratified(prepared.samples, MOST, seed)
-    samples, hashes = (tuple(values[row] for row in rows) for values in (prepared.samples, prepared.hashes))
-    chosen = Prepared(samples, prepared.images.subset(rows), hashes)
-    return Group(Part.SCORED, collection, chosen, len(prepared.samples), None if scores is None else scores[rows])
+    shown, known = chosen(prepared, rows), None if scores is None else scores[rows]
+    return Group(Part.SCORED, collection, shown, len(prepared.samples), known)
 
 
-def fitted_groups(model: Model, collection: Collection, seed: int = 0) -> tuple[list[Group], list[str]]:
+def fitted_groups(
+    model: Model, collection: Collection, seed: int = 0, read: Mapping[str, Prepared | None] | None = None
+) -> tuple[list[Group], list[str]]:
     """Read some of the images a model was fitted on (*train*) and of those that stopped or sized it (*select*).
 
     Args:
         model: The model.
         collection: Data that may be the model's own.
         seed: Of the choice.
+        read: By part, images that were read before (`own_images.unchanged`), to be chosen among.
 
     Returns:
         The groups, and a sentence for whatever is not shown: other data, images that are gone, unreadable or changed.
@@ -86,10 +88,11 @@ def fitted_groups(model: Model, collection: Collection, seed: int = 0) -> tuple[
         kept = model.parts.get(key, {})
         known = [sample for sample in collection.samples if sample.name in kept]
         asked = [known[row] for row in stratified(known, MOST, seed)]
-        prepared = unchanged(model, asked, key)
+        prepared = (read or {}).get(key) or unchanged(model, asked, key)
         if prepared is not None and prepared.samples:
-            groups.append(Group(part, collection, prepared, len(kept)))
-        notes += _absent(part, len(kept) - len(known), len(asked) - (len(prepared.samples) if prepared else 0))
+            shown = chosen(prepared, stratified(prepared.samples, MOST, seed))
+            groups.append(Group(part, collection, shown, len(kept)))
+        notes += _absent(part, len(kept) - len(known), len(asked if prepared is None else prepared.problems))
     return groups, notes
 
 

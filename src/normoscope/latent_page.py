@@ -122,20 +122,23 @@ class LatentPage:
         """The script itself, to the byte that its hash was taken of."""
         return Markup(_script())
 
+    def marking(self, name: str) -> LatentPage:
+        """Return the same page with the image of this name marked, if it is among those shown."""
+        named = [i for i, point in enumerate(self.view.points) if point.name == name]
+        # a training image may have the same name
+        scored = [i for i in named if self.view.points[i].part is Part.SCORED]
+        marked = next(iter(scored or named), None)
+        return replace(self, highlight=marked, data={**self.data, "highlight": marked})
 
-def latent_page(view: LatentView, *, images: bool = True, highlight: str | None = None) -> LatentPage:
+
+def latent_page(view: LatentView, *, images: bool = True) -> LatentPage:
     """Put a latent space into the form a page needs.
 
     Args:
         view: What to show.
         images: Embed small pictures and names; False leaves out every one.
-        highlight: Name of the image to be marked, if it is among those shown.
     """
     columns = _columns(view.points)
-    names = [point.name for point in view.points]
-    # a training image may have the same name
-    scored = [i for i, point in enumerate(view.points) if point.name == highlight and point.part is Part.SCORED]
-    marked = scored[0] if scored else names.index(highlight) if highlight in names else None
     shown = view if images else replace(view, sheets=())
     spectrum = _spectrum(view)
     return LatentPage(
@@ -143,8 +146,8 @@ def latent_page(view: LatentView, *, images: bool = True, highlight: str | None 
         columns=columns,
         strips=tuple(_strip(walk, spectrum[0] if spectrum else 0.0, images) for walk in view.traversals),
         spectrum=spectrum,
-        highlight=marked,
-        data=_data(shown, columns, marked, images),
+        highlight=None,
+        data=_data(shown, columns, images),
         marks=_MARKS,
         images=images,
     )
@@ -185,7 +188,7 @@ def _column(title: str, values: Sequence[str], order: Sequence[str], colours: Se
 
 
 def _strip(walk: Traversal, highest: float, images: bool) -> Strip:
-    pictures = [greyscale(image) for image in walk.images] if images else []
+    pictures = [greyscale(image) for image in walk.images] if images and walk.images is not None else []
     row = sheet("", pictures, len(pictures)) if pictures else None
     if walk.information is None:
         return Strip(walk.title, f"{100 * walk.share:.3g}\u00a0% of the variance", None, row)
@@ -197,7 +200,7 @@ def _spectrum(view: LatentView) -> tuple[float, ...]:
     return tuple(sorted(along, reverse=True)) if along and all(map(math.isfinite, along)) else ()
 
 
-def _data(view: LatentView, columns: Sequence[Column], highlight: int | None, images: bool) -> dict[str, Any]:
+def _data(view: LatentView, columns: Sequence[Column], images: bool) -> dict[str, Any]:
     """Return plain values for the script; without images, no name is among them."""
     scores = [point.score for point in view.points]
     low, high = np.quantile(scores, [0.02, 0.98])
@@ -208,14 +211,13 @@ def _data(view: LatentView, columns: Sequence[Column], highlight: int | None, im
         "facts": [_facts(point, {column.title for column in columns}) for point in view.points],
         "scores": scores,
         "ramp": {"low": float(low), "high": float(high), "colours": _ramp()},
-        "columns": [asdict(column) for column in columns],
+        "columns": [{"values": c.values, "colours": c.colours, "of": c.of} for c in columns],
         "marks": _MARKS,
         "views": [
-            {"title": v.title, "key": v.key, "note": v.note, "axes": v.axes, "at": np.round(v.at, 2).tolist()}
-            for v in view.views
+            {"title": v.title, "note": v.note, "axes": v.axes, "at": np.round(v.at, 2).tolist()} for v in view.views
         ],
-        "sheets": [asdict(one) for one in view.sheets],
-        "highlight": highlight,
+        "sheets": [{name: value for name, value in asdict(one).items() if name != "title"} for one in view.sheets],
+        "highlight": None,
     }
 
 

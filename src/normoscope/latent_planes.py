@@ -154,8 +154,8 @@ class _Placing:
     def of(cls, points: Points) -> _Placing:
         low, high = points.min(0), points.max(0)
         room = np.asarray([WIDTH, HEIGHT]) - 2 * _MARGIN
-        extent = np.maximum(high - low, np.finfo(float).tiny)
-        scale = float((room / extent).min()) if (high > low).any() else 1.0
+        wide = high > low
+        scale = float((room[wide] / (high - low)[wide]).min()) if wide.any() else 1.0
         return cls((low + high) / 2, scale)
 
     def __call__(self, points: Points) -> Points:

@@ -26,7 +26,7 @@ from .model import Model
 from .nn.detector import AutoencoderDetector
 from .nn.dual import DualAutoencoder
 from .nn.inference import in_chunks
-from .projection import Projection
+from .projection import Projection, centre_of
 from .sprites import Sheet, sheet
 from .traversal import Traversal, traversals
 from .types import Decodes, Detector, Embeds, Sample
@@ -66,7 +66,7 @@ class LatentView:
     Args:
         points: The images.
         views: The planes, that of the principal components first; each has all points, in their order.
-        sheets: Small pictures: the images, what they would be if they were normal, their heatmaps.
+        sheets: Small pictures: the images, what they would be if they were normal, their heatmaps; empty without any.
         traversals: Walks along coordinates; empty where latents cannot be decoded.
         entropy: What the latents hold; None where it was not measured.
         dimensions: d.
@@ -91,6 +91,7 @@ def latent_view(
     entropy: LatentEntropy | None = None,
     notes: Sequence[str] = (),
     seed: int = 0,
+    images: bool = True,
 ) -> LatentView | None:
     """Lay a model's latent space out.
 
@@ -100,6 +101,7 @@ def latent_view(
         entropy: Of the model's latents, to tell which coordinates carry most.
         notes: Sentences on what is not shown.
         seed: Of t-SNE and UMAP.
+        images: Draw small pictures; False draws none, nor decodes any.
 
     Returns:
         The view; None where the method has no latent vector.
@@ -121,8 +123,8 @@ def latent_view(
     return LatentView(
         points=tuple(point for group, far in zip(groups, apart, strict=True) for point in _points(model, group, far)),
         views=tuple(views),
-        sheets=_sheets(model, groups),
-        traversals=_traversals(model, groups, latents, entropy),
+        sheets=_sheets(model, groups) if images else (),
+        traversals=_traversals(model, groups, latents, entropy, images),
         entropy=entropy,
         dimensions=latents[0].shape[1],
         counts=tuple(f"{len(g.prepared.samples)} of {g.total} {_WORDS[g.part]}" for g in groups),
@@ -142,9 +144,9 @@ def _views(
 ) -> tuple[list[View], list[str]]:
     """Lay the points out in every way that the detector allows."""
     views, missing = projected_views(latents, seed)
-    centre = getattr(getattr(detector, "network", None), "center", None)
-    if isinstance(centre, Tensor):
-        views.append(hypersphere_view(latents, centre.detach().double().cpu().numpy()))
+    centre = centre_of(detector)
+    if centre is not None:
+        views.append(hypersphere_view(latents, centre.double().cpu().numpy()))
     both = [pair for pair in codes if pair is not None]
     if both:
         first, second = (np.concatenate(code) for code in zip(*both, strict=True))
@@ -218,10 +220,11 @@ def _sheets(model: Model, groups: Sequence[Group]) -> tuple[Sheet, ...]:
 
 
 def _traversals(
-    model: Model, groups: Sequence[Group], latents: Sequence[Latents], entropy: LatentEntropy | None
+    model: Model, groups: Sequence[Group], latents: Sequence[Latents], entropy: LatentEntropy | None, images: bool
 ) -> tuple[Traversal, ...]:
     """Walk through the latent space of the training normals; without these there is no scale to walk by."""
     normals = [z for group, z in zip(groups, latents, strict=True) if group.part is Part.TRAIN]
     if not isinstance(model.detector, Decodes) or not normals:
         return ()
-    return traversals(model.detector.decode, normals[0], entropy.information_by_dimension if entropy else ())
+    decode = model.detector.decode if images else None
+    return traversals(decode, normals[0], entropy.information_by_dimension if entropy else ())

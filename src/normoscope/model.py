@@ -240,6 +240,12 @@ class Model:
         )
         return replace(model, calibration=fitted, normal_maps=NormalMaps.fit(drawn, patients))
 
+    @property
+    def region_judge(self) -> NormalMaps | None:
+        """What judges a map's regions; None where none could stand: without maps, or with too few normals for alpha."""
+        maps = self.normal_maps
+        return None if maps is None or maps.smallest > self.calibration.alpha else maps
+
     def marked(self, pixel_scores: Float[np.ndarray, "h w"]) -> npt.NDArray[np.bool_]:
         """Return the pixels of a map's regions that the wished false-alarm rate lets stand; none without normals."""
         if self.normal_maps is None:

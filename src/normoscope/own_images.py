@@ -6,15 +6,17 @@ Model, Collection --named in a part, same content hash--> Prepared
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Int
 
-from .errors import DataError
+from .errors import DataError, UnreadableImageError
 from .model import Model
 from .transforms import Prepared
 from .types import Collection, Sample
 
-__all__ = ["MOST", "training_normals", "unchanged"]
+__all__ = ["MOST", "chosen", "training_normals", "unchanged"]
 
 MOST = 2000
 """Training normals that are read to find near ones among."""
@@ -42,12 +44,22 @@ def unchanged(model: Model, samples: Sequence[Sample], part: str) -> Prepared | 
         model: The model.
         samples: Named in the part.
         part: train, select, calibrate or test.
+
+    Returns:
+        The unchanged ones; a problem for each of the others.
     """
     try:
         read = model.prepare(samples, skip_unreadable=True)
     except DataError:  # images of another depth now
         return None
     kept = model.parts[part]
-    rows = [i for i, (s, h) in enumerate(zip(read.samples, read.hashes, strict=True)) if kept[s.name] == h]
-    hashes = tuple(read.hashes[row] for row in rows)
-    return Prepared(tuple(read.samples[row] for row in rows), read.images.subset(np.asarray(rows, np.int64)), hashes)
+    same = np.asarray([kept[s.name] == h for s, h in zip(read.samples, read.hashes, strict=True)], bool)
+    changed = [read.samples[row].name for row in np.flatnonzero(~same)]
+    problems = (*read.problems, *(UnreadableImageError(name, "changed since the model was fitted") for name in changed))
+    return replace(chosen(read, np.flatnonzero(same)), problems=problems)
+
+
+def chosen(prepared: Prepared, rows: Int[np.ndarray, " k"]) -> Prepared:
+    """Return some of what was read, with all its problems."""
+    samples, hashes = (tuple(values[row] for row in rows) for values in (prepared.samples, prepared.hashes))
+    return Prepared(samples, prepared.images.subset(rows), hashes, prepared.problems)

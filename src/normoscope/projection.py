@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from .errors import MissingExtraError, ScoresError, TooFewImagesError
 
@@ -29,6 +30,7 @@ __all__ = [
     "PERPLEXITY",
     "Hypersphere",
     "Projection",
+    "centre_of",
     "hypersphere",
     "principal_directions",
     "side_by_side",
@@ -112,6 +114,12 @@ class Hypersphere:
     def plane(self) -> Plane:
         """(n, 2) with the centre at the origin and the full distance as radius."""
         return np.asarray(self.distance[:, None] * np.stack([np.cos(self.angle), np.sin(self.angle)], 1))
+
+
+def centre_of(detector: object) -> Float[Tensor, " d"] | None:
+    """Return what training pulled the latent vectors of normals to; None for a detector whose network has no centre."""
+    centre = getattr(getattr(detector, "network", None), "center", None)
+    return centre.detach() if isinstance(centre, Tensor) else None
 
 
 def hypersphere(latents: npt.ArrayLike, centre: npt.ArrayLike) -> Hypersphere:

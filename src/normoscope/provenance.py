@@ -18,6 +18,7 @@ from ._version import __version__
 from .fingerprints import processor
 from .images import BATCH
 from .partitions import Partition
+from .sources import Loaded
 from .splits import PARTS
 from .types import Run
 
@@ -37,14 +38,18 @@ def provenance(run: Run, command: str) -> dict[str, Any]:
 
 def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
     """Return the provenance of any result on this data: versions, commit, seed, split, data hash, hardware."""
+    found = data.collection
+    source, options = (found.source, found.options) if isinstance(found, Loaded) else (found.spec, {})
     return {
         **provenance(run, command),
         "seed": run.seed,
         "split": {"seed": data.cut.seed, "rule": data.cut.rule, "by_patient": data.cut.by_patient},
         "data": {
-            "spec": data.collection.spec,
-            "normal_class": data.collection.normal_class,
-            "group_regex": data.collection.group_regex,
+            "spec": found.spec,
+            "source": source,
+            "options": dict(options),
+            "normal_class": found.normal_class,
+            "group_regex": found.group_regex,
             "hash": _data_hash(data.parts),
             "counts": {part: len(data.samples[part]) for part in PARTS},
             "image_shape": data.samples["train"][0].read().shape[:2],

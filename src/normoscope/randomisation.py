@@ -1,6 +1,6 @@
 """Does a map change when the network forgets what it learnt? One that does not shows the image, not the model.
 
-    fitted --copy, draw all weights anew--> randomised     maps of both --Spearman, per image--> median --> Check
+    fitted --copy, draw all weights anew--> randomised     maps of both --|Spearman|, per image--> median --> Check
 
 A map that passes depends on the weights; that does not make it right. One that fails may still point at lesions, as an
 edge filter may; what it cannot be is an account of what the model learnt. Buffers (a centre, a mixture) stay as fitted;
@@ -29,7 +29,7 @@ from .types import Run
 __all__ = ["LIMIT", "Check", "Verdict", "correlation", "randomised"]
 
 LIMIT = 0.5
-"""Median correlation above which a map fails."""
+"""Median magnitude of the correlation above which a map fails."""
 
 _SALT = 0xADE
 Fitted = TypeVar("Fitted")
@@ -48,7 +48,7 @@ class Check:
     """The parameter randomisation check of one kind of map.
 
     Args:
-        median: Of the correlations over images; nan where it does not apply.
+        median: Of the correlations' magnitudes over images; nan where it does not apply.
         images: How many.
         reason: Why it does not apply; empty where it does.
     """
@@ -61,8 +61,10 @@ class Check:
     def of(cls, fitted: Float[np.ndarray, "n h w"], randomised: Float[np.ndarray, "n h w"]) -> Check:
         """Compare the maps of a model and of its randomised copy on the same images.
 
+        A map that is turned over, bright where it was dark, shows the same picture: correlations count by magnitude.
         Maps with negative values are compared twice, as they are and by magnitude, and the larger median counts: maps
-        that differ only in where they change sign still show the same places.
+        that differ only in where they change sign still show the same places. Blank maps of the model show nothing that
+        could stay or change, and are left out.
 
         Raises:
             ScoresError: Shapes differ.
@@ -74,9 +76,12 @@ class Check:
         known = [(a, b) for a, b in pairs if np.isfinite(a).all() and np.isfinite(b).all()]
         if not known:
             return cls.not_applicable("no image has a map of finite values" if pairs else "no images")
-        as_drawn = np.median([correlation(a, b) for a, b in known])
-        magnitude = np.median([correlation(np.abs(a), np.abs(b)) for a, b in known])
-        return cls(float(max(as_drawn, magnitude)), len(known))
+        told = [(a, b) for a, b in known if np.ptp(a) > 0]
+        if not told:
+            return cls.not_applicable("every map is blank")
+        as_drawn = np.median([abs(correlation(a, b)) for a, b in told])
+        magnitude = np.median([abs(correlation(np.abs(a), np.abs(b))) for a, b in told])
+        return cls(float(max(as_drawn, magnitude)), len(told))
 
     @classmethod
     def not_applicable(cls, reason: str) -> Check:
@@ -91,9 +96,14 @@ class Check:
         return Verdict.FAILS if self.median > LIMIT else Verdict.HOLDS
 
     @property
+    def count(self) -> str:
+        """How many images, in words."""
+        return "1 image" if self.images == 1 else f"{self.images} images"
+
+    @property
     def sentence(self) -> str:
         """What to say beside the map."""
-        figure = f"median rank correlation {self.median:.2f} over {self.images} images, limit {LIMIT}"
+        figure = f"median |rank correlation| {self.median:.2f} over {self.count}, limit {LIMIT}"
         return {
             Verdict.HOLDS: f"changes when the weights are drawn anew ({figure}): it depends on what was learnt, "
             "which does not make it right",

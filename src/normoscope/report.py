@@ -228,7 +228,7 @@ def _space(found: Assessment, entropy: LatentEntropy | None, images: bool) -> La
     groups, notes = fitted_groups(found.model, found.collection)
     scored = scored_group(found.collection, found.prepared, found.scores)
     try:
-        view = latent_view(found.model, [*groups, scored], entropy=entropy, notes=notes)
+        view = latent_view(found.model, [*groups, scored], entropy=entropy, notes=notes, images=images)
     except TooFewImagesError:
         return None
     return None if view is None else latent_page(view, images=images)

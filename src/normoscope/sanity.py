@@ -244,7 +244,7 @@ def _median(areas: Float[np.ndarray, " m"], patients: Patients) -> Estimate:
 
 def _hit(model: Model, maps: Float[np.ndarray, "n h w"], lesions: Lesions | None) -> Interval:
     """Return the share of large lesions with a mark inside."""
-    if model.normal_maps is None or model.normal_maps.smallest > model.calibration.alpha:
+    if model.region_judge is None:
         return _NO_MARKS
     if lesions is None:
         return _NO_MASKS
@@ -255,7 +255,7 @@ def _hit(model: Model, maps: Float[np.ndarray, "n h w"], lesions: Lesions | None
 
 def _marked_normals(model: Model, prepared: Prepared, progress: bool) -> Interval:
     """Return the share of normal images with any mark."""
-    if model.normal_maps is None or model.normal_maps.smallest > model.calibration.alpha:
+    if model.region_judge is None:
         return _NO_MARKS
     rows = [row for row, sample in enumerate(prepared.samples) if sample.label == 0]
     maps = model.maps(prepared.images.subset(rows), progress=progress)

@@ -30,6 +30,7 @@ from torch import Tensor
 from .attribution import Score
 from .errors import MissingExtraError
 from .images import BATCH
+from .projection import centre_of
 from .types import Decodes, Detector, Run
 
 __all__ = ["LatentShares", "Value", "latent_shares", "value_of_latent"]
@@ -119,7 +120,7 @@ def value_of_latent(detector: Detector, score: Score) -> Value | None:
         detector: Fitted.
         score: The score that is explained; a model may score a detector otherwise than the method does.
     """
-    centre = getattr(getattr(detector, "network", None), "center", None)
+    centre = centre_of(detector)
     if isinstance(centre, Tensor):
         at = centre.detach().double().cpu().numpy()
         return Value.additive("squared distance of the latent vector to the centre", lambda z: (z - at) ** 2)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["SIDE", "Sheet", "data_uri", "sheet"]
+__all__ = ["SIDE", "Sheet", "data_uri", "sheet", "shrunk"]
 
 SIDE = 64
 """Longest side of a small picture, in pixels."""
@@ -51,7 +51,7 @@ def sheet(title: str, pictures: Sequence[Picture], across: int | None = None) ->
         pictures: RGB, all of one size; larger ones than 64 pixels are shrunk.
         across: Pictures in a row; by default about as many as rows.
     """
-    small = [_shrunk(picture) for picture in pictures]
+    small = [shrunk(picture) for picture in pictures]
     height, width = small[0].shape[:2]
     across = across or math.ceil(math.sqrt(len(small)))
     whole = np.zeros((-(-len(small) // across) * height, across * width, 3), np.uint8)
@@ -73,11 +73,12 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _shrunk(picture: Picture) -> Picture:
+def shrunk(picture: Picture, side: int = SIDE) -> Picture:
+    """Shrink by averaging to this longest side; smaller pictures stay as they are."""
     from PIL import Image
 
-    if max(picture.shape[:2]) <= SIDE:
+    if max(picture.shape[:2]) <= side:
         return picture
     image = Image.fromarray(picture)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.BOX)
+    image.thumbnail((side, side), Image.Resampling.BOX)
     return np.asarray(image)

@@ -40,26 +40,24 @@ class Traversal:
 
     Args:
         title: Which coordinate or principal component.
-        deviation: Standard deviation of the normals along it, in latent units.
         share: Of the normals' variance that lies along it.
-        images: (7, c, h, w) in [0, 1].
+        images: (7, c, h, w) in [0, 1]; None where nothing was decoded.
         information: Bits that a coordinate carries above the noise; None where they were not measured.
     """
 
     title: str
-    deviation: float
     share: float
-    images: Float[np.ndarray, "k c h w"]
+    images: Float[np.ndarray, "k c h w"] | None
     information: Estimate | None = None
 
 
 def traversals(
-    decode: Callable[[Tensor], Tensor], normals: Float[np.ndarray, "n d"], information: tuple[Estimate, ...] = ()
+    decode: Callable[[Tensor], Tensor] | None, normals: Float[np.ndarray, "n d"], information: tuple[Estimate, ...] = ()
 ) -> tuple[Traversal, ...]:
     """Walk along the first two principal components and along the six coordinates with most information.
 
     Args:
-        decode: Maps latents (n, d) to images.
+        decode: Maps latents (n, d) to images; None leaves the images out.
         normals: Latents of normals; their mean is where the walks cross, their deviation the step.
         information: Of each coordinate; without it, or where it is not estimable, the most varying ones are taken.
     """
@@ -76,10 +74,15 @@ def traversals(
 
 
 def _walked(
-    decode: Callable[[Tensor], Tensor], normals: Float[np.ndarray, "n d"], axis: Float[np.ndarray, " d"], title: str
+    decode: Callable[[Tensor], Tensor] | None,
+    normals: Float[np.ndarray, "n d"],
+    axis: Float[np.ndarray, " d"],
+    title: str,
 ) -> Traversal:
     deviation = float((normals @ axis).std())
-    points = normals.mean(0) + np.linspace(-REACH, REACH, STEPS)[:, None] * deviation * axis
     whole = float(normals.var(0).sum())
     share = deviation**2 / whole if whole else 0.0
-    return Traversal(title, deviation, share, decode(torch.from_numpy(points).float()).clamp(0, 1).numpy())
+    if decode is None:
+        return Traversal(title, share, None)
+    points = normals.mean(0) + np.linspace(-REACH, REACH, STEPS)[:, None] * deviation * axis
+    return Traversal(title, share, decode(torch.from_numpy(points).float()).clamp(0, 1).numpy())

@@ -6,9 +6,12 @@ import argparse
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .. import sources
 from ..decoding import read_image
@@ -16,7 +19,7 @@ from ..errors import NormoscopeError, OptionError
 from ..explanation import explain as why
 from ..explanation_page import Context, write_explanations
 from ..explanation_text import sentences
-from ..latent_groups import fitted_groups, scored_group
+from ..latent_groups import Group, fitted_groups, scored_group
 from ..latent_view import LatentView, latent_view
 from ..latents import FEWEST, LatentEntropy, latent_entropy
 from ..model import Model
@@ -43,12 +46,14 @@ def explain(args: argparse.Namespace) -> int:
     notes = [*model.shape_notes(prepared), *(f"not explained: {problem}" for problem in prepared.problems)]
     if seen := model.seen(prepared):
         notes.append(f"{seen} of these images fitted or calibrated the model: their p-values promise nothing")
-    own, told = _own_data(args, model)
+    own, why_none = _own_data(args, model)
     normals = None if own is None else training_normals(model, own)
-    if isinstance(model.detector, Embeds) and normals is None:
-        notes.append(told or "no training normal could be read: no neighbours, no latent space, no latent dimensions")
+    if normals is None:
+        latent = ", no neighbours, no latent space, no latent dimensions" if isinstance(model.detector, Embeds) else ""
+        notes.append(f"no nearest normal to compare with{latent}: {why_none or 'no training normal could be read'}")
     found, missing = why(model, prepared, normals, seed=args.seed, progress=run.progress)
-    view = _view(model, asked, prepared, own, normals, args.seed)
+    scored = scored_group(asked, prepared, np.asarray([one.score for one in found]), args.seed)
+    view = _view(model, scored, own, normals, args.seed)
     typed = _printable(command_line(args))
     context = Context(model, normals, view, [*notes, *missing], asked.spec, typed)
     index = write_explanations(found, context, Path(args.out))
@@ -63,35 +68,48 @@ def explain(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, model: Model) -> Collection:
     """List the images that are named: files, DATA#NAME for one image of some data, or all of some data."""
-    samples: list[Sample] = []
-    for text in args.images:
-        samples += _named(text, args, model.provenance["data"])
-    counts = Counter(sample.name for sample in samples)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise OptionError("IMAGE", twice[0], "every image once")
+    named = [pair for text in args.images for pair in _named(text, args, model.provenance["data"])]
+    for (_, sample), count in Counter((spec, sample.name) for spec, sample in named).items():
+        if count > 1:
+            raise OptionError("IMAGE", sample, "every image once")
+    alike = Counter(sample.name for _, sample in named)
+    # pages and figures are found by name
+    samples = [
+        replace(sample, name=f"{_printable(spec)}#{sample.name}") if spec and alike[sample.name] > 1 else sample
+        for spec, sample in named
+    ]
     if len(samples) > args.most:
         expected = f"at most --most {args.most} images (they are {len(samples)}); name single ones as DATA#NAME"
         raise OptionError("IMAGE", " ".join(args.images), expected)
     return Collection(_printable(" ".join(args.images)), samples)
 
 
-def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> Sequence[Sample]:
-    """Find what one IMAGE names; of the model's own data the normal class is known."""
+def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> Sequence[tuple[str, Sample]]:
+    """Find what one IMAGE names, each with its data; of the model's own data the normal class is known."""
     path = Path(text)
-    data, hash_sign, name = ("", "", "") if path.exists() else text.rpartition("#")
     if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
-        return [Sample(_printable(text), partial(read_image, path))]
-    spec, options, normal = data if hash_sign else text, options_of(args), args.normal_class
-    if normal is None and sources.full_spec(spec, options) == recorded["spec"]:
+        return [("", Sample(_printable(text), partial(read_image, path)))]
+    data, name = (text, None) if path.exists() else _parted(text)
+    options, normal = options_of(args), args.normal_class
+    if normal is None and sources.full_spec(data, options) == recorded["spec"]:
         normal = recorded["normal_class"]
-    loaded = sources.load(spec, normal_class=normal, labelled=False, options=options)
-    if not hash_sign:
-        return loaded.samples
-    found = [sample for sample in loaded.samples if sample.name == name]
+    loaded = sources.load(data, normal_class=normal, labelled=False, options=options)
+    found = [(loaded.spec, sample) for sample in loaded.samples if name in (None, sample.name)]
     if not found:
         raise OptionError("IMAGE", text, f"an image of {data}, for instance {data}#{loaded.samples[0].name}")
     return found
+
+
+def _parted(text: str) -> tuple[str, str | None]:
+    """Split DATA#NAME at the first '#' that ends what is there, for both may hold one; without any, all is DATA."""
+    parts = [(text[:at], text[at + 1 :]) for at, sign in enumerate(text) if sign == "#"]
+    there = [pair for pair in parts if _is_there(pair[0])]
+    return next(iter(there or parts), (text, None))
+
+
+def _is_there(data: str) -> bool:
+    head, _, rest = data.partition(":")
+    return Path(rest if head in sources.names() else data).exists()
 
 
 def _printable(text: str) -> str:
@@ -100,12 +118,9 @@ def _printable(text: str) -> str:
 
 
 def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None, str]:
-    """Load what the model was fitted on; where it is not there, None and what to do."""
+    """Load what the model was fitted on; where it is not there, None, why, and what to do."""
     recorded = model.provenance["data"]
-    spec, options = recorded["spec"], {}
-    while found := _OPTION.search(spec):
-        options[found[1]] = found[2]
-        spec = spec[: found.start()]
+    spec, options = _loaded_by(recorded)
     try:
         loaded = sources.load(
             args.normals or spec,
@@ -116,34 +131,36 @@ def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None
     except NormoscopeError as error:
         if args.normals:
             raise
-        return (
-            None,
-            f"no neighbours and no latent space: the model's own data are not here ({error}) Name them with --normals.",
-        )
+        return None, f"the model's own data are not here ({error}) Name them with --normals."
     # the same images at another path are still the model's own, name by name and hash by hash
     return Collection(recorded["spec"], loaded.samples, loaded.normal_class, loaded.notes, loaded.titles), ""
 
 
+def _loaded_by(recorded: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+    """Return the source and its options; models of earlier versions hold both in one text."""
+    if "source" in recorded:
+        return recorded["source"], recorded["options"]
+    spec, options = recorded["spec"], {}
+    while found := _OPTION.search(spec):
+        options[found[1]] = found[2]
+        spec = spec[: found.start()]
+    return spec, options
+
+
 def _view(
-    model: Model,
-    asked: Collection,
-    prepared: Prepared,
-    own: Collection | None,
-    normals: Prepared | None,
-    seed: int,
+    model: Model, scored: Group, own: Collection | None, normals: Prepared | None, seed: int
 ) -> LatentView | None:
     """Lay the latent space out; None without a latent vector or without training normals to compare with."""
     if own is None or normals is None or not isinstance(model.detector, Embeds):
         return None
-    groups, notes = fitted_groups(model, own, seed)
-    groups.append(scored_group(asked, prepared, seed=seed))
-    return latent_view(model, groups, entropy=_entropy(model, own), notes=notes, seed=seed)
-
-
-def _entropy(model: Model, own: Collection) -> LatentEntropy | None:
-    """Measure what the latent vectors hold of *select* normals, where enough are left."""
     kept = model.parts["select"]
-    prepared = unchanged(model, [sample for sample in own.samples if sample.name in kept], "select")
-    if prepared is None or len(prepared.samples) < FEWEST:
+    select = unchanged(model, [sample for sample in own.samples if sample.name in kept], "select")
+    groups, notes = fitted_groups(model, own, seed, {"train": normals, "select": select})
+    return latent_view(model, [*groups, scored], entropy=_entropy(model, select), notes=notes, seed=seed)
+
+
+def _entropy(model: Model, select: Prepared | None) -> LatentEntropy | None:
+    """Measure what the latent vectors hold of *select* normals, where enough are left."""
+    if select is None or len(select.samples) < FEWEST:
         return None
-    return latent_entropy(model.detector, prepared.images, [sample.patient for sample in prepared.samples])
+    return latent_entropy(model.detector, select.images, [sample.patient for sample in select.samples])

@@ -35,10 +35,13 @@ def sanity(args: argparse.Namespace) -> int:
     found = judge(
         model, prepared, None if own is None else own.images, seed=args.seed, few=args.few, progress=run.progress
     )
-    for sentence in (*collection.notes, *model.shape_notes(prepared), *found.notes):
+    told = list(found.notes)
+    if own is None:
+        told.append("no nearest normal to compare with: no training normal of the model could be read from these data")
+    for sentence in (*collection.notes, *model.shape_notes(prepared), *told):
         note(sentence, args.quiet)
     content = {"model": args.model, "preset": model.preset, "data": collection.spec, "part": part, "seed": args.seed,
-               **found.to_json()}  # fmt: skip
+               **found.to_json(), "notes": told}  # fmt: skip
     if args.out:
         _write(Path(args.out), content, args)
     emit("sanity", content, f"{_head(args, found, part)}\n\n{_text(found)}", args.json)

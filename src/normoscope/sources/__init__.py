@@ -21,7 +21,20 @@ from ..errors import LayoutError, NormalClassError, OptionError
 from ..registry import members
 from ..types import Collection, Sample, Source
 
-__all__ = ["full_spec", "load", "names", "parse", "source_class"]
+__all__ = ["Loaded", "full_spec", "load", "names", "parse", "source_class"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded(Collection):
+    """A collection, and what to load it by again: its spec holds both in one text, which cannot be taken apart.
+
+    Args:
+        source: The spec without options, a path normalised.
+        options: Further fields of the source.
+    """
+
+    source: str = ""
+    options: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def names() -> list[str]:
@@ -125,7 +138,7 @@ def load(
     group_regex: str | None = None,
     labelled: bool = True,
     options: Mapping[str, str] | None = None,
-) -> Collection:
+) -> Loaded:
     """List a source's samples and label them: 0 for the normal class, 1 for every other.
 
     Args:
@@ -153,7 +166,10 @@ def load(
         samples = [
             dataclasses.replace(s, label=None if s.class_name is None else int(s.class_name != chosen)) for s in samples
         ]
-    return Collection(full_spec(spec, options), samples, chosen, notes, _titles(source), group_regex)
+    return Loaded(
+        full_spec(spec, options), samples, chosen, notes, _titles(source), group_regex,
+        source=full_spec(spec), options=dict(options or {}),
+    )  # fmt: skip
 
 
 def _titles(source: Source) -> dict[str, str]:

@@ -148,7 +148,7 @@
 
   function walk(step) {
     const from = byScore.indexOf(state.current), last = byScore.length - 1;
-    const i = byScore[from < 0 ? 0 : Math.min(last, Math.max(0, from + step))];
+    const i = byScore[Math.min(last, Math.max(0, from + step))];
     const [x, y] = placed(i), seen = x > 0 && y > 0 && x < data.width && y < data.height;
     if (!seen) Object.assign(state, { x: state.x + middle[0] - x, y: state.y + middle[1] - y });
     if (state.open >= 0) open(i);
