@@ -299,7 +299,7 @@ def test_all_images_are_embedded_at_once(
 ) -> None:
     sizes, embed = [], model.detector.embed  # type: ignore[attr-defined]
     monkeypatch.setattr(model.detector, "embed", lambda images: sizes.append(len(images)) or embed(images))
-    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_: iter(()))
+    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_, **__: iter(()))
     explain(model, abnormal, normals)
     assert sizes == [len(normals.samples), 3]
 
@@ -378,7 +378,7 @@ def explained(
     monkeypatch: pytest.MonkeyPatch, answered: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> Callable[..., dict[str, Any]]:
     """Explain without drawing any map."""
-    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_: iter(()))
+    monkeypatch.setattr("normoscope.explanation.drawn", lambda *_, **__: iter(()))
     return lambda model, *words: answered("explain", model, *words, "--out", tmp_path / "why")
 
 

@@ -22,7 +22,7 @@ from .attribution import Attribution
 from .disturbance import encoded
 from .errors import MissingExtraError, TooFewImagesError
 from .faithfulness import replacement_curves
-from .map_kinds import CHECKED, Drawn, Few, drawn
+from .map_kinds import Drawn, Few, drawn, spread
 from .model import Model
 from .neighbours import Neighbour, NormalLatents
 from .randomisation import Check
@@ -159,8 +159,9 @@ def explain(
         raise TooFewImagesError("images to explain", 1, 0, "name at least one")
     few = Few.of(model, prepared.images, np.arange(len(prepared.samples)), None if normals is None else normals.images)
     notes: list[str] = []
-    maps = {one.name: one for one in drawn(model, prepared.images, few, notes, seed, progress)}
-    checks = _checks(model, maps, normals, seed, progress)
+    # one image's correlation may be anything: maps are checked on more than the few that are explained
+    on = None if normals is None else Few.of(model, normals.images, spread(len(normals.samples)))
+    maps = {one.name: one for one in drawn(model, prepared.images, few, notes, seed, progress, on=on)}
     areas = {name: _areas(model, few, one, seed) for name, one in maps.items()}
     scores = model.scores(prepared.images)
     pvalues, flags = model.calibration.pvalues(scores), model.calibration.flags(scores)
@@ -186,7 +187,7 @@ def explain(
                 {which: images[row].detach().cpu().numpy() for which, images in few.counterparts.items()},
                 {
                     name: Explained(
-                        one.maps[row], areas[name][row], checks[name], few.compared[row] if name in compares else None
+                        one.maps[row], areas[name][row], one.check, few.compared[row] if name in compares else None
                     )
                     for name, one in maps.items()
                 },
@@ -198,19 +199,6 @@ def explain(
             )
         )
     return found, list(dict.fromkeys(notes))
-
-
-def _checks(
-    model: Model, maps: Mapping[str, Drawn], normals: Prepared | None, seed: int, progress: bool
-) -> dict[str, Check]:
-    """Check each map on more images than the few that are explained: one image's correlation may be anything."""
-    found = {name: one.check for name, one in maps.items()}
-    if normals is None or not any(check.images for check in found.values()):
-        return found
-    rows = np.linspace(0, len(normals.samples) - 1, min(len(normals.samples), CHECKED)).astype(np.int64)
-    images = normals.images.subset(rows)
-    some = Few.of(model, images, np.arange(len(rows)))
-    return found | {one.name: one.check for one in drawn(model, images, some, [], seed, progress)}
 
 
 def _areas(model: Model, few: Few, one: Drawn, seed: int) -> list[dict[str, Areas]]:

@@ -27,7 +27,7 @@ from .randomisation import Check, randomised
 from .scoring import Residual
 from .types import Images
 
-__all__ = ["CHECKED", "OWN", "STANDARDISED", "Drawn", "Few", "chance_maps", "drawn", "map_check"]
+__all__ = ["CHECKED", "OWN", "STANDARDISED", "Drawn", "Few", "chance_maps", "drawn", "map_check", "spread"]
 
 CHECKED = 16
 """Most images on which a map is compared with that of the randomised model."""
@@ -100,7 +100,7 @@ class Few:
     @property
     def checked(self) -> Int[np.ndarray, " k"]:
         """Return which of them are drawn by the randomised model too."""
-        return _spread(len(self.rows))
+        return spread(len(self.rows))
 
     @property
     def baselines(self) -> Float[Tensor, "m c h w"] | None:
@@ -125,13 +125,25 @@ def _nearest(images: Float[Tensor, "m c h w"], normals: Images) -> Float[Tensor,
     return found
 
 
-def drawn(model: Model, images: PixelStore, few: Few, notes: list[str], seed: int, progress: bool) -> Iterator[Drawn]:
-    """Yield every map there is; add to the notes why others are missing."""
-    other = _randomised(model, seed)
-    yield from _own(model, other, images, few, progress)
+def drawn(
+    model: Model, images: PixelStore, few: Few, notes: list[str], seed: int, progress: bool, *, on: Few | None = None
+) -> Iterator[Drawn]:
+    """Yield every map there is; add to the notes why others are missing.
+
+    Args:
+        model: Fitted.
+        images: What the maps of the model and those of chance are drawn of.
+        few: Those of them that attributions are drawn of.
+        notes: Where to say why a kind is missing.
+        seed: Of the random weights and of chance.
+        progress: Show how far it is.
+        on: Images to check maps by random weights on, up to 16 of them; None takes the few.
+    """
+    other, on = _randomised(model, seed), few if on is None else on
+    yield from _own(model, other, images, few, on, progress)
     for kind in Attribution if few.counterparts else (Attribution.GRADIENT,):
         try:
-            yield _attributed(model, other, kind, few, progress)
+            yield _attributed(model, other, kind, few, on, progress)
         except (OptionError, MissingExtraError) as reason:
             notes.append(f"no row for {kind.value}: {reason}")
     everyone, unread = np.arange(len(images)), Check.not_applicable("no model is read")
@@ -154,7 +166,7 @@ def map_check(model: Model, images: Images, *, seed: int = 0) -> Check:
     other = _randomised(model, seed)
     if other is None:
         return _WEIGHTLESS
-    batch = images.batch(_spread(len(images)), str(model.run.torch_device))
+    batch = images.batch(spread(len(images)), str(model.run.torch_device))
     return Check.of(_array(model.batch_map(batch)), _array(other.batch_map(batch)))
 
 
@@ -165,37 +177,41 @@ def chance_maps(chance: Chance, images: PixelStore, seed: int) -> Maps:
     return _held(maps, images, np.float32)
 
 
-def _own(model: Model, other: Model | None, images: PixelStore, few: Few, progress: bool) -> Iterator[Drawn]:
+def _own(model: Model, other: Model | None, images: PixelStore, few: Few, on: Few, progress: bool) -> Iterator[Drawn]:
     if not model.localizes:
         return
-    everyone, checked = np.arange(len(images)), few.rows[few.checked]
-    maps = _held(model.maps(images, progress=progress), images, np.float32)
-    others = None if other is None else _array(other.batch_map(few.images[few.checked]))
-    yield Drawn(OWN, maps, everyone, _WEIGHTLESS if others is None else Check.of(maps[checked], others))
+    everyone, maps = np.arange(len(images)), _held(model.maps(images, progress=progress), images, np.float32)
+    pair: tuple[Maps, Maps] | None = None
+    if other is not None:
+        batch = on.images[on.checked]
+        fitted = maps[few.rows[few.checked]] if on is few else _array(model.batch_map(batch))
+        pair = fitted, _array(other.batch_map(batch))
+    yield Drawn(OWN, maps, everyone, _WEIGHTLESS if pair is None else Check.of(*pair))
     if model.normal_maps is None:
         return
     # by the fitted model's normals both times: a randomised model has none of its own
     standardised = model.normal_maps.standardised
     deviations = _held(map(standardised, maps), images, np.float64)  # float32 need not hold those of a constant map
-    check = _WEIGHTLESS if others is None else Check.of(deviations[checked], np.stack([*map(standardised, others)]))
+    check = _WEIGHTLESS if pair is None else Check.of(*(np.stack([*map(standardised, drawn)]) for drawn in pair))
     yield Drawn(STANDARDISED, deviations, everyone, check)
 
 
-def _attributed(model: Model, other: Model | None, kind: Attribution, few: Few, progress: bool) -> Drawn:
-    # the fitted model's counterparts both times, so that nothing but the weights differs
-    normal = few.images if few.baselines is None else few.baselines
+def _attributed(model: Model, other: Model | None, kind: Attribution, few: Few, on: Few, progress: bool) -> Drawn:
+    def shares(one: Model, of: Few, rows: Iterable[int]) -> Maps:
+        normal = of.images if of.baselines is None else of.baselines
+        return np.stack([_array(kind(one.batch_score, of.images[row], normal[row])) for row in rows])
 
-    def shares(one: Model, rows: Iterable[int]) -> Maps:
-        return np.stack([_array(kind(one.batch_score, few.images[row], normal[row])) for row in rows])
-
-    maps = shares(model, _shown(range(len(few.rows)), kind.value, progress))
+    maps = shares(model, few, _shown(range(len(few.rows)), kind.value, progress))
     if not np.isfinite(maps).all():
         raise OptionError("attribution", kind.value, "finite shares, which this score's gradient does not give")
-    check = _WEIGHTLESS if other is None else Check.of(maps[few.checked], shares(other, few.checked))
-    return Drawn(kind.value, maps, few.rows, check)
+    if other is None:
+        return Drawn(kind.value, maps, few.rows, _WEIGHTLESS)
+    fitted = maps[few.checked] if on is few else shares(model, on, on.checked)
+    # the fitted model's counterparts both times, so that nothing but the weights differs
+    return Drawn(kind.value, maps, few.rows, Check.of(fitted, shares(other, on, on.checked)))
 
 
-def _spread(count: int) -> Int[np.ndarray, " k"]:
+def spread(count: int) -> Int[np.ndarray, " k"]:
     """Return up to 16 of so many rows, evenly spread: the first alone would be of the first classes."""
     return np.linspace(0, count - 1, min(count, CHECKED)).astype(np.int64)
 
