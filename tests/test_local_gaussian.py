@@ -138,6 +138,8 @@ def test_normals_that_never_vary_are_fitted_and_any_change_is_far(grey: float, s
     pixel_scores = detector.anomaly_map(images)
     assert torch.isfinite(pixel_scores).all()
     assert pixel_scores[1, 4:8, 4:8].min() > pixel_scores[0].max()
+    shared = torch.stack([*detector.score_terms(images).values()]).sum(0)
+    assert shared.tolist() == pytest.approx([usual, changed], rel=1e-5), "an image like all normals has no share of nan"
 
 
 def test_the_score_is_shared_out_among_what_is_unusual() -> None:

@@ -244,7 +244,8 @@ class LocalGaussianDetector:
         flat = self._standardised(images)[:, 0].flatten(1)
         scored = flat.topk(math.ceil(self.method.top * flat.shape[1])).indices[:, None]
         sums = parts.flatten(2).gather(2, scored.expand(-1, parts.shape[1], -1)).sum(2)
-        return sums / sums.sum(1, keepdim=True)
+        total = sums.sum(1, keepdim=True)
+        return sums / total.masked_fill(total == 0, 1)  # an image that equals constant normals has nothing to share out
 
     def _standardised(self, images: Tensor) -> Float[Tensor, "n 2 h w"]:
         return (self.terms(images) - self.map_mean) / self.map_deviation
