@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from normoscope import protocols
 from normoscope.errors import OptionError
-from normoscope.protocols import Outcome, Table, Verdict, _data, _trial
+from normoscope.protocols import Claim, Outcome, Table, Verdict, _data, _jobs, _trial
 from normoscope.protocols._data import Absent
 from normoscope.protocols._pages import as_json, latex, markdown
-from normoscope.protocols._shape import Claim
 from normoscope.protocols.conocc2020 import FOLDS
 from normoscope.registry import docstring
+from normoscope.runner import Job
 from normoscope.types import Collection, Sample
 
 every_protocol = pytest.mark.parametrize("name", protocols.names())
@@ -105,6 +106,27 @@ def test_every_data_set_says_where_to_get_it_and_where_to_put_it() -> None:
         assert data.absent.where.startswith("http"), name
         assert data.absent.licence, name
         assert f"$NORMOSCOPE_DATA/{data.path}" in text, name
+
+
+# time
+
+
+def test_trials_of_one_kind_share_one_timing_and_cost_by_their_epochs(
+    small_papers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timings: list[str] = []
+    rate = _jobs._rate
+    monkeypatch.setattr(_jobs, "_rate", lambda trial: timings.append(trial.method) or rate(trial))
+
+    def job(method: str, **options: Any) -> Job:
+        return _jobs.as_job(_jobs.planned("pneumoniamnist", method, _jobs.recipe_with(method, "quick", **options)))
+
+    network = [job("cae", epochs=epochs) for epochs in (20, 40, 60)]
+    costs = [one.cost for one in _jobs.timed([*network, job("knn")])]
+    assert costs[2] - costs[1] == pytest.approx(costs[1] - costs[0])
+    assert 0 < costs[0] < costs[1]
+    assert costs[3] == 0.0
+    assert sorted(timings) == ["cae", "knn"]
 
 
 # pages

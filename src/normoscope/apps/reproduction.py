@@ -67,15 +67,16 @@ def reproduce(args: argparse.Namespace) -> int:
 def _run(jobs: list[Job], pending: list[Job], folder: Path, args: argparse.Namespace) -> list[Result]:
     """Time what is left, tell, and do it."""
     engine = RayCluster(args.ray) if args.ray is not None else Processes(args.processes)
+    shown = not args.quiet and sys.stderr.isatty()
     if pending:
         at_once = engine.at_once  # first of all, for a wrong address need not wait for the timing
         note("timing 20 steps of every method that is left", args.quiet)
-        costs = {job.key: job.cost for job in timed(pending)}
+        costs = {job.key: job.cost for job in timed(pending, progress=shown)}
         seconds = max(sum(costs.values()) / at_once, max(costs.values()))
         said = f"{len(pending)} of {len(jobs)} jobs to do, about {_duration(seconds)} with {at_once} at once"
         note(f"{said}; stop at any time, the same command goes on", args.quiet)
         jobs = [dataclasses.replace(job, cost=costs.get(job.key, 0.0)) for job in jobs]
-    return run_jobs(jobs, folder, engine=engine, progress=not args.quiet and sys.stderr.isatty())
+    return run_jobs(jobs, folder, engine=engine, progress=shown)
 
 
 def _duration(seconds: float) -> str:

@@ -36,21 +36,25 @@ def as_job(trial: Trial, name: str = "") -> Job:
     return Job(name, _WORK, dataclasses.asdict(trial), (f"{methods.__name__}.{trial.method}",))
 
 
-def timed(jobs: Sequence[Job]) -> list[Job]:
+def timed(jobs: Sequence[Job], *, progress: bool = False) -> list[Job]:
     """Say of every trial about how long it will take; other jobs keep what they say themselves.
 
     Trials that differ only in seed, fold, number of epochs or the settings of `_FREE` share one timing.
     """
-    rates: dict[str, _Rate] = {}
-    result = []
-    for job in jobs:
-        if job.work == _WORK:
-            trial = Trial(**job.arguments)
-            kind = repr((trial.data, trial.size, trial.method, sorted(_costly(trial).items())))
-            rate = rates[kind] = rates.get(kind) or _rate(trial)
-            job = dataclasses.replace(job, cost=rate.seconds(trial))
-        result.append(job)
-    return result
+    from tqdm import tqdm
+
+    trials = {job.key: Trial(**job.arguments) for job in jobs if job.work == _WORK}
+    kinds = {_kind(trial): trial for trial in trials.values()}
+    shown = tqdm(kinds.items(), "timing", unit="method", disable=not progress, delay=1, leave=False)
+    rates = {kind: _rate(trial) for kind, trial in shown}
+    return [
+        dataclasses.replace(job, cost=rates[_kind(trial)].seconds(trial)) if (trial := trials.get(job.key)) else job
+        for job in jobs
+    ]
+
+
+def _kind(trial: Trial) -> str:
+    return repr((trial.data, trial.size, trial.method, sorted(_costly(trial).items())))
 
 
 def _costly(trial: Trial) -> dict[str, Any]:
