@@ -19,7 +19,7 @@ from torch import Tensor
 from normoscope.apps.cli import main
 from normoscope.images import PixelStore, as_images
 from normoscope.partitions import Partition, partition
-from normoscope.protocols import _trial
+from normoscope.protocols import _jobs, _trial
 from normoscope.sources import load
 from toys import TESTED, Result, Typed, draw_blobs
 
@@ -149,6 +149,8 @@ def small_papers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     np.savez(folder / "chest_xray" / "chest_xray_64.npz", **arrays, **names)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NORMOSCOPE_DATA", str(folder))
-        _trial._cut.cache_clear()
+        for kept in (_trial._cut, _jobs._digest):
+            kept.cache_clear()
         yield folder
-        _trial._cut.cache_clear()
+        for kept in (_trial._cut, _jobs._digest):
+            kept.cache_clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,15 @@ _FREE = {"latent_dim", "gamma", "update_interval", "learning_rate", "patience", 
 def planned(data: str, method: str, recipe: Method, **more: Any) -> Trial:
     """Make a trial and hash its images; `more` are its other fields."""
     trial = Trial(data, method, methods.to_json(recipe), **more)
-    return dataclasses.replace(trial, digest=cut_of(trial).digest)
+    return dataclasses.replace(
+        trial, digest=_digest(data, trial.fold, trial.held_out, trial.limit, trial.size, trial.seed)
+    )
+
+
+@cache
+def _digest(data: str, fold: str, held_out: float, limit: int, size: int, seed: int) -> str:
+    """Hash the images of such trials; kept, for a plan asks again and again, for more folds than are held in memory."""
+    return cut_of(Trial(data, "", {}, seed, fold, held_out, limit, size)).digest
 
 
 def as_job(trial: Trial, name: str = "") -> Job:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..evaluation import Evaluation
+from .. import metrics
+from ..intervals import Intervals
 from ..resampling import units
 from ..runner import Result
-from ._tables import measured, over_runs, with_interval
+from ..statistics import Interval
+from ._tables import over_runs, with_interval
 
 __all__ = ["Row"]
 
@@ -48,11 +50,6 @@ class Row:
         kept = np.flatnonzero(turn[unit[0]] == second)
         return replace(self, results=[self._on(result, kept) for result in self.results])
 
-    @cached_property
-    def evaluation(self) -> Evaluation:
-        """Metrics of the test scores with their intervals."""
-        return measured(self.results, self.part)
-
     @property
     def labels(self) -> npt.NDArray[np.int64]:
         """1 abnormal, 0 normal, of the test images."""
@@ -85,17 +82,29 @@ class Row:
             "test_abnormal": float(np.mean(test[labels == 1])) if (labels == 1).any() else None,
         }
 
+    def interval(self, metric: str) -> Interval:
+        """Return a metric's mean over seeds, with bounds over patients, where known, and seeds."""
+        if metric not in self._intervals:
+            groups = None if self.groups is None else np.asarray(self.groups)
+            self._intervals[metric] = Intervals(groups).of_ranking(getattr(metrics, metric), self.labels, self.scores)
+        return self._intervals[metric]
+
+    @cached_property
+    def _intervals(self) -> dict[str, Interval]:
+        """What was measured before, for a bootstrap takes seconds."""
+        return {}
+
     def by_seed(self, metric: str) -> list[float]:
         """Return a metric of every trial; their test images need not be the same."""
         return over_runs(self.results, metric, self.part)
 
     def cell(self, metric: str) -> str:
         """Print a metric: mean ± sd over seeds, and its interval."""
-        return with_interval(self.evaluation.ranking[metric], self.by_seed(metric))
+        return with_interval(self.interval(metric), self.by_seed(metric))
 
-    def to_json(self, metrics: Sequence[str]) -> dict[str, Any]:
-        """Return metrics with bounds and values per seed, seconds and losses, as plain values."""
-        ranking = {m: {**self.evaluation.ranking[m].to_json(), "by_seed": self.by_seed(m)} for m in metrics}
+    def to_json(self, shown: Sequence[str]) -> dict[str, Any]:
+        """Return these metrics with bounds and values per seed, seconds and losses, as plain values."""
+        ranking = {metric: {**self.interval(metric).to_json(), "by_seed": self.by_seed(metric)} for metric in shown}
         values = [result.value for result in self.results]
         return {
             **ranking,

@@ -10,19 +10,10 @@ from typing import Any
 import numpy as np
 
 from .. import metrics
-from ..evaluation import Evaluation, evaluate
 from ..runner import Result
 from ..statistics import Interval
 
-__all__ = ["measured", "over_runs", "spread", "with_interval"]
-
-
-def measured(results: Sequence[Result], part: str = "own") -> Evaluation:
-    """Evaluate trials on the same test images, one per seed; intervals over patients, where known, and seeds."""
-    first = results[0].value
-    scores = np.asarray([result.value[part]["test"] for result in results])
-    groups = [str(group) for group in first["groups"]] or None
-    return evaluate(np.asarray(first["labels"]), scores if len(scores) > 1 else scores[0], groups=groups)
+__all__ = ["over_runs", "spread", "with_interval"]
 
 
 def over_runs(results: Sequence[Result], metric: str, part: str = "own") -> list[float]:

@@ -97,7 +97,7 @@ class MedIAnomaly2025:
                     numbers[data][row]["minus_ae"] = difference
             methods = {row: one for row, one in measured.items() if row in METHODS}
             if len(methods) == len(METHODS):
-                best = max(methods, key=lambda row: methods[row].evaluation.auroc.value)
+                best = max(methods, key=lambda row: methods[row].interval("auroc").value)
                 pairs = {row: (methods[best], one) for row, one in methods.items() if row != best}
                 for row, difference in differences(pairs).items():
                     numbers[data][row]["below_best"] = difference
