@@ -491,6 +491,43 @@ def test_wrong_words_are_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("score MODEL phantom --out FILE", "labels.csv"),
+        ("report MODEL phantom --out FILE", "letter.html"),
+        ("sanity MODEL phantom --out FILE", "settings.json"),
+        ("compare knn --data phantom --out FILE", "settings.json"),
+        ("explain MODEL phantom --out FOLDER", "index.html"),
+        ("score MODEL phantom --out FOLDER/s.csv --maps FOLDER", "masks.csv"),
+    ],
+)
+def test_what_is_no_earlier_result_is_never_written_over(
+    words: str, name: str, model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    mine = tmp_path / name
+    mine.write_text("the only copy", encoding="utf-8")
+    places = {"MODEL": str(model), "FILE": str(mine), "FOLDER": str(tmp_path)}
+    for place, path in places.items():
+        words = words.replace(place, path)
+    sentence = refused(*words.split())
+    assert sentence.startswith("--"), sentence
+    assert ("a new file, or an earlier result" in sentence) or ("a new or empty folder" in sentence)
+    assert mine.read_text(encoding="utf-8") == "the only copy"
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_an_earlier_result_is_replaced(answered: Callable[..., Any], tmp_path: Path) -> None:
+    answered("fit", "pca", *PHANTOM, "--out", tmp_path / "m")
+    words = ("score", tmp_path / "m", *PHANTOM, "--out", tmp_path / "s.csv", "--maps", tmp_path / "maps", "--quiet")
+    answered(*words)
+    first = (tmp_path / "s.csv").read_bytes()
+    (tmp_path / "maps" / "maps.csv").write_text("image_path,anomaly_map,\n", encoding="utf-8")
+    answered(*words)
+    assert (tmp_path / "s.csv").read_bytes() == first
+    assert len((tmp_path / "maps" / "maps.csv").read_text(encoding="utf-8").splitlines()) > 1
+
+
 def test_an_output_that_cannot_be_written_is_told_in_one_line(
     model: Path, refused: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -499,7 +536,7 @@ def test_an_output_that_cannot_be_written_is_told_in_one_line(
     assert sentence == f"{tmp_path / 'file'}: file exists."
     (tmp_path / "s.csv").mkdir()
     sentence = refused("score", model, *PHANTOM, "--out", tmp_path / "s.csv", "--quiet")
-    assert sentence == f"{tmp_path / 's.csv'}: is a directory."
+    assert sentence == f"--out: expected a file (this is a folder), got '{tmp_path / 's.csv'}'."
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "s.csv"]
 
 

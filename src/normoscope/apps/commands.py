@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +41,7 @@ from .arguments import (
     scoring_of,
 )
 from .fitting import fit
-from .output import calibration_json, emit, note, plain, table
+from .output import Written, calibration_json, emit, note, plain, table
 
 __all__ = ["calibrate", "compare", "demo", "entropy", "evaluate", "fit", "inspect", "report", "score"]
 
@@ -56,6 +57,7 @@ def inspect(args: Args) -> int:
 
 def score(args: Args) -> int:
     """Score images; every image asked for has its row, unreadable ones say why."""
+    out, maps = Written.SCORES.path(args.out), args.maps and Written.MAPS.folder(args.maps, "maps.csv")
     run = run_of(args)
     model = load_model(args.model, run)
     collection = collection_of(args, labelled=False, model=model)
@@ -63,13 +65,12 @@ def score(args: Args) -> int:
     began = time.perf_counter()
     scores = model.scores(prepared.images, progress=run.progress)
     seconds = time.perf_counter() - began
-    out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, _scores_csv(model, prepared, scores))
-    if args.maps:
+    if maps:
         from ..heatmaps import write_maps
 
-        check = write_maps(model, prepared, Path(args.maps), progress=run.progress)
+        check = write_maps(model, prepared, maps, progress=run.progress)
         if check.verdict is Verdict.FAILS:
             note(f"the maps: each {check.sentence}", args.quiet)
     flags = model.calibration.flags(scores)
@@ -168,6 +169,7 @@ def assessment_text(found: Assessment) -> str:
 
 def compare(args: Args) -> int:
     """Fit and measure several methods on the same parts."""
+    out = args.out and Written.FIGURES.path(args.out)
     run = run_of(args)
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
@@ -177,11 +179,9 @@ def compare(args: Args) -> int:
     data = partition_of(args)
     found = compare_methods(recipes, data, run, seeds=args.seeds, false_alarms=args.false_alarms)
     content = _comparison_json(found, args, data)
-    if args.out:
-        import json
-
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(Path(args.out), json.dumps(plain(content), indent=1))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, json.dumps(plain(content), indent=1))
     for sentence in found.notes:
         note(sentence, args.quiet)
     emit("compare", content, _comparison_text(found, args), args.json)
@@ -325,10 +325,11 @@ def report(args: Args) -> int:
     """Write the self-contained report."""
     from ..report import write_report
 
+    target = Written.PAGE.path(args.out)
     run = run_of(args)
     model = load_model(args.model, run)
     found = assess(model, collection_of(args, model=model), skip_unreadable=args.skip_unreadable, progress=run.progress)
-    out = write_report(found, Path(args.out), images=not args.no_images, command=command_line(args))
+    out = write_report(found, target, images=not args.no_images, command=command_line(args))
     emit("report", {"report": str(out), **assessment_json(found)}, f"report  {out}", args.json)
     return 0
 

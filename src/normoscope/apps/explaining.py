@@ -28,7 +28,7 @@ from ..persistence import load_model
 from ..transforms import Prepared
 from ..types import Collection, Embeds, Sample
 from .arguments import command_line, options_of, run_of
-from .output import emit, note
+from .output import Written, emit, note
 
 __all__ = ["explain"]
 
@@ -37,6 +37,7 @@ _OPTION = re.compile(r" (\w+)=(\S*)$")
 
 def explain(args: argparse.Namespace) -> int:
     """Write the pages; nothing is written where an image cannot be read."""
+    out = Written.PAGE.path(Path(args.out, "index.html")).parent
     run = run_of(args)
     model = load_model(args.model, run)
     if args.most < 1:
@@ -56,7 +57,7 @@ def explain(args: argparse.Namespace) -> int:
     view = _view(model, scored, own, normals, args.seed)
     typed = _printable(command_line(args))
     context = Context(model, normals, view, [*notes, *missing], asked.spec, typed)
-    index = write_explanations(found, context, Path(args.out))
+    index = write_explanations(found, context, out)
     for sentence in context.notes:
         note(sentence, args.quiet)
     told_all = [[one.name, *sentences(one, model.calibration)] for one in found]

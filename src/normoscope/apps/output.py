@@ -1,4 +1,4 @@
-"""What commands print: tables for people, one versioned JSON object for machines."""
+"""What commands print, tables for people and one versioned JSON object for machines, and where they write."""
 
 from __future__ import annotations
 
@@ -6,15 +6,55 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..errors import OptionError
 
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["SCHEMA", "calibration_json", "emit", "note", "plain", "table"]
+__all__ = ["SCHEMA", "Written", "calibration_json", "emit", "note", "plain", "table"]
 
 SCHEMA = 1
 """Version of every JSON object's layout; it grows when a field changes its meaning."""
+
+
+class Written(Enum):
+    """Kinds of files that commands write, by a text that stands in each and in hardly any other."""
+
+    SCORES = "image_path,pred_score,pvalue,"
+    MAPS = "image_path,anomaly_map,"
+    PAGE = '<meta name="generator" content="normoscope '
+    FIGURES = '"provenance"'
+    DRAWING = "<svg"
+
+    def path(self, given: str | Path) -> Path:
+        """Return the path to write to, before any work is done for it.
+
+        Raises:
+            OptionError: A folder is there, or a file of another kind, which may be the only copy of something.
+        """
+        path = Path(given)
+        if path.is_dir():
+            raise OptionError("--out", str(path), "a file (this is a folder)")
+        if path.exists() and self.value.encode() not in path.read_bytes():
+            raise OptionError("--out", str(path), "a new file, or an earlier result of the same command")
+        return path
+
+    def folder(self, given: str | Path, index: str) -> Path:
+        """Return the folder to write many files to, before any work is done for it.
+
+        Raises:
+            OptionError: It holds files, but not the index of an earlier result: some might be written over.
+        """
+        folder = Path(given)
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / index).is_file():
+            raise OptionError(
+                "--maps", str(folder), f"a new or empty folder, or one with the {index} of an earlier result"
+            )
+        return self.path(folder / index).parent
 
 
 def plain(value: Any) -> Any:

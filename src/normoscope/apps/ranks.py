@@ -12,7 +12,7 @@ from pathlib import Path
 from .. import ranking
 from ..errors import LayoutError, OptionError
 from ..ranking import Ranking
-from .output import emit, note, table
+from .output import Written, emit, note, table
 
 __all__ = ["rank"]
 
@@ -49,7 +49,7 @@ def rank(args: argparse.Namespace) -> int:
     values = {one.file: {name: one.aurocs[name] for name in shared} for one in stored}
     found = ranking.rank(values, {one.file: origin[one.data] for one in stored})
     if args.out:
-        _draw(found, Path(args.out))
+        _draw(found, Written.DRAWING.path(args.out))
     left_out = sorted({name for one in stored for name in one.aurocs} - set(shared))
     for sentence in _notes(stored, origin, left_out):
         note(sentence, args.quiet)

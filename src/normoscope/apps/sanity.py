@@ -13,7 +13,7 @@ from ..persistence import load_model, write_atomically
 from ..sanity import Row, Sanity
 from ..sanity import sanity as judge
 from .arguments import collection_of, command_line, run_of
-from .output import emit, note, plain, table
+from .output import Written, emit, note, plain, table
 
 __all__ = ["sanity"]
 
@@ -23,6 +23,7 @@ higher; all to be read beside the last four rows, which know nothing of the mode
 
 def sanity(args: argparse.Namespace) -> int:
     """Print what every map is worth; store it if asked to."""
+    out = args.out and Written.FIGURES.path(args.out)
     run = run_of(args)
     model = load_model(args.model, run)
     collection = collection_of(args, labelled=False, model=model)
@@ -42,8 +43,8 @@ def sanity(args: argparse.Namespace) -> int:
         note(sentence, args.quiet)
     content = {"model": args.model, "preset": model.preset, "data": collection.spec, "part": part, "seed": args.seed,
                **found.to_json(), "notes": told}  # fmt: skip
-    if args.out:
-        _write(Path(args.out), content, args)
+    if out:
+        _write(out, content, args)
     emit("sanity", content, f"{_head(args, found, part)}\n\n{_text(found)}", args.json)
     return 0
 
