@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from normoscope.apps.cli import main
@@ -21,7 +22,7 @@ from normoscope.images import PixelStore, as_images
 from normoscope.partitions import Partition, partition
 from normoscope.protocols import _jobs, _trial
 from normoscope.sources import load
-from toys import TESTED, Result, Typed, draw_blobs
+from toys import PHANTOM, TESTED, Result, Typed, draw_blobs
 
 torch.set_num_threads(1)
 
@@ -119,6 +120,35 @@ def answered(typed: Typed) -> Callable[..., dict[str, Any]]:
         return content
 
     return run
+
+
+@pytest.fixture(scope="module")
+def knn_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A k-NN model of the small phantom."""
+    folder = tmp_path_factory.mktemp("fitted") / "model"
+    assert main(["fit", "knn", *PHANTOM, "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture
+def own_knn_model(tmp_path: Path) -> Path:
+    """A k-NN model a test may change."""
+    assert main(["fit", "knn", *PHANTOM, "--out", str(tmp_path / "own"), "--quiet"]) == 0
+    return tmp_path / "own"
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """A folder of 30 normal and 6 abnormal pictures."""
+    rng = np.random.default_rng(0)
+    for kind, count in (("normal", 30), ("abnormal", 6)):
+        (tmp_path / "scans" / kind).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 200, (28, 28)).astype(np.uint8)
+            if kind == "abnormal":
+                pixels[5:15, 5:15] = 255
+            Image.fromarray(pixels).save(tmp_path / "scans" / kind / f"{i:02d}.png")
+    return tmp_path / "scans"
 
 
 def _pixels(count: int, seed: int, *, bright: bool = False) -> npt.NDArray[np.uint8]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -33,3 +35,9 @@ def draw_blobs(count: int, seed: int, *, bright: bool = False) -> Tensor:
     if bright:
         images[:, BRIGHT[0], BRIGHT[1]] = 1.0
     return images.clamp(0, 1)[:, None]
+
+
+def scores_in(path: Path) -> list[dict[str, str]]:
+    """Read a file of scores."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from normoscope.apps.cli import main
+from toys import PHANTOM, Typed, scores_in
+
+
+@pytest.mark.parametrize("ending", ["", "/"])
+def test_a_trained_model_leaves_no_checkpoints_behind(ending: str, tmp_path: Path) -> None:
+    assert main(["fit", "cae", *PHANTOM, "--epochs", "1", "--out", f"{tmp_path / 'm'}{ending}", "--quiet"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_inspect_counts_what_is_there(scans: Path, typed: Typed, answered: Callable[..., dict[str, Any]]) -> None:
+    found = answered("inspect", scans)
+    assert found["classes"] == [
+        {"split": "-", "class": "abnormal", "images": 6},
+        {"split": "-", "class": "normal", "images": 30},
+    ]
+    assert found["parts"] == {"train": 17, "select": 2, "calibrate": 5, "test": 12}
+    assert found["shapes"] == {"28 x 28 uint8": 36}
+    assert found["unreadable"] == []
+    said = typed("inspect", scans, "--quiet")[1]
+    assert "note: no patient ids" in said
+    # a fifth of thirty normals tests, a fifth of the others calibrates
+    assert "note: 5 normal images would calibrate, 19 are needed for 5 % false alarms" in said
+
+
+def test_inspect_also_looks_at_data_nothing_can_be_fitted_on(tmp_path: Path, typed: Typed) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (4, 28, 28)).astype(np.uint8)
+    np.savez(tmp_path / "t.npz", test_images=images, test_labels=[0, 1, 0, 1])
+    code, out, _ = typed("inspect", tmp_path / "t.npz", "--normal-class", "0", "--quiet")
+    assert code == 0
+    assert "nothing can be fitted on this" in out
+
+
+def test_unreadable_images_are_listed_all_at_once_or_skipped_and_still_listed(
+    scans: Path, typed: Typed, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (scans / "normal" / "03.png").write_bytes(b"")
+    (scans / "normal" / "17.png").write_text("no image")
+    code, out, err = typed("fit", "knn", scans, "--out", tmp_path / "m", "--quiet")
+    assert (code, out) == (2, "")
+    lines = err.splitlines()
+    assert lines[0].startswith("normoscope: error: 2 of 36 images cannot be read;")
+    assert [line.split(": ")[0].rsplit("/", 1)[1] for line in lines[1:]] == ["03.png", "17.png"]
+    assert not (tmp_path / "m").exists()
+    fitted = answered("fit", "knn", scans, "--out", tmp_path / "m", "--skip-unreadable")
+    assert sum("not read: " in note for note in fitted["notes"]) == 2
+    scored = answered("score", tmp_path / "m", scans, "--out", tmp_path / "s.csv", "--skip-unreadable")
+    assert len(scored["not_scored"]) == 2
+    rows = scores_in(tmp_path / "s.csv")
+    assert len(rows) == 36
+    assert [row["rule"].split(":")[0] for row in rows if not row["pred_score"]] == ["not scored"] * 2
+    code, out, _ = typed("inspect", scans, "--quiet")
+    assert code == 2
+    assert "unreadable   2" in out
+
+
+def test_an_existing_model_is_not_fitted_over(knn_model: Path, refused: Callable[..., str]) -> None:
+    sentence = refused("fit", "knn", *PHANTOM, "--out", knn_model)
+    assert sentence == f"--out: expected a path that does not exist yet (or pass --overwrite), got '{knn_model}'."
+
+
+def test_a_missing_model_is_told(refused: Callable[..., str], tmp_path: Path) -> None:
+    sentence = refused("score", tmp_path / "no", "phantom", "--out", tmp_path / "s.csv")
+    assert sentence == f"{tmp_path / 'no'}: no model here (model.json is missing); make one with 'normoscope fit'."
+
+
+def test_the_normal_class_must_be_named_where_the_data_does_not(refused: Callable[..., str], tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (40, 28, 28)).astype(np.uint8)
+    splits = {
+        f"{k}_{w}": a for k in ("train", "val", "test") for w, a in (("images", images), ("labels", np.arange(40) % 2))
+    }
+    np.savez(tmp_path / "breastmnist.npz", **splits)
+    data = f"medmnist:{tmp_path / 'breastmnist.npz'}"
+    found = "classes found: 0 (malignant), 1 (normal, benign); pass --normal-class NAME_OR_INT."
+    words = ["fit", "knn", data, "--out", tmp_path / "m", "--quiet"]
+    assert refused(*words) == f"{data}: the normal class is not named; {found}"
+    assert refused(*words, "--normal-class", "healthy") == f"{data}: there is no class 'healthy'; {found}"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("score MODEL phantom --out FILE", "labels.csv"),
+        ("report MODEL phantom --out FILE", "letter.html"),
+        ("sanity MODEL phantom --out FILE", "settings.json"),
+        ("compare knn --data phantom --out FILE", "settings.json"),
+        ("explain MODEL phantom --out FOLDER", "index.html"),
+        ("score MODEL phantom --out FOLDER/s.csv --maps FOLDER", "masks.csv"),
+    ],
+)
+def test_what_is_no_earlier_result_is_never_written_over(
+    words: str, name: str, knn_model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    mine = tmp_path / name
+    mine.write_text("the only copy", encoding="utf-8")
+    places = {"MODEL": str(knn_model), "FILE": str(mine), "FOLDER": str(tmp_path)}
+    for place, path in places.items():
+        words = words.replace(place, path)
+    sentence = refused(*words.split())
+    assert sentence.startswith("--"), sentence
+    assert ("a new file, or an earlier result" in sentence) or ("a new or empty folder" in sentence)
+    assert mine.read_text(encoding="utf-8") == "the only copy"
+    assert list(tmp_path.iterdir()) == [mine]
+
+
+def test_an_earlier_result_is_replaced(answered: Callable[..., Any], tmp_path: Path) -> None:
+    answered("fit", "pca", *PHANTOM, "--out", tmp_path / "m")
+    words = ("score", tmp_path / "m", *PHANTOM, "--out", tmp_path / "s.csv", "--maps", tmp_path / "maps", "--quiet")
+    answered(*words)
+    first = (tmp_path / "s.csv").read_bytes()
+    (tmp_path / "maps" / "maps.csv").write_text("image_path,anomaly_map,\n", encoding="utf-8")
+    answered(*words)
+    assert (tmp_path / "s.csv").read_bytes() == first
+    assert len((tmp_path / "maps" / "maps.csv").read_text(encoding="utf-8").splitlines()) > 1
+
+
+def test_an_output_that_cannot_be_written_is_told_in_one_line(
+    knn_model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    sentence = refused("score", knn_model, *PHANTOM, "--out", tmp_path / "file" / "s.csv", "--quiet")
+    assert sentence == f"{tmp_path / 'file'}: file exists."
+    (tmp_path / "s.csv").mkdir()
+    sentence = refused("score", knn_model, *PHANTOM, "--out", tmp_path / "s.csv", "--quiet")
+    assert sentence == f"--out: expected a file (this is a folder), got '{tmp_path / 's.csv'}'."
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "s.csv"]
+
+
+def test_images_of_other_proportions_than_those_fitted_on_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
+    for name, shape in (("wide", (40, 60)), ("square", (80, 80)), ("nearly", (80, 84))):
+        (tmp_path / name).mkdir()
+        pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / name / "a.png")
+    capsys.readouterr()
+    said = {}
+    for name in ("wide", "square", "nearly"):
+        assert main(["score", model, str(tmp_path / name), "--out", str(tmp_path / "s.csv")]) == 0
+        said[name] = capsys.readouterr().err
+    assert "these images are 60 x 40 pixels, those the model learnt from 64 x 64: of other proportions" in said["wide"]
+    assert "brought to 64 x 64 by 'pad', and scores may not compare" in said["wide"]
+    assert "proportions" not in said["square"] + said["nearly"]

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from normoscope.apps.cli import main
+from normoscope.randomisation import Check
+from toys import PHANTOM, Typed, scores_in
+
+
+def test_fit_tells_what_was_done(answered: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    found = answered("fit", "pca", *PHANTOM, "--out", tmp_path / "m", "--latent-dim", "7", "--preset", "quick")
+    assert found["method"] == "pca"
+    assert found["preset"] == "quick with latent_dim changed"
+    assert found["recipe"] == {"latent_dim": 7}
+    assert found["parts"] == {"train": 54, "select": 6, "calibrate": 40, "test": 40}
+    assert found["calibration"]["calibrated"]
+    assert found["preprocessing"]["size"] == 28
+    text = (tmp_path / "m" / "README.md").read_text()
+    assert "normoscope fit pca phantom -o train=60" in text
+
+
+def test_the_same_words_give_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        words = ["fit", "cae", *PHANTOM, "--epochs", "1", "--seed", seed, "--out", str(tmp_path / name), "--quiet"]
+        assert main(words) == 0
+    weights = [(tmp_path / name / "weights.safetensors").read_bytes() for name in "abc"]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+
+
+def test_scores_have_their_columns_and_every_image_its_row(
+    knn_model: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    found = answered("score", knn_model, *PHANTOM, "--out", tmp_path / "new" / "scores.csv")
+    text = (tmp_path / "new" / "scores.csv").read_text()
+    assert text.startswith("image_path,pred_score,pvalue,qvalue,pred_label,rule\n")
+    rows = scores_in(tmp_path / "new" / "scores.csv")
+    assert len(rows) == found["images"] == 140
+    assert sum(int(row["pred_label"]) for row in rows) == found["flagged"]
+    assert {row["rule"] for row in rows} == {f"score > {found['calibration']['rule']['threshold']:.6g}"}
+    for row in rows:
+        assert (float(row["pvalue"]) <= 0.05) == (row["pred_label"] == "1")
+        assert float(row["pred_score"]) > 0
+    pvalues = np.array([float(row["pvalue"]) for row in rows])
+    # Benjamini and Hochberg: of all that are called abnormal from p on, n p are expected to be false
+    called = np.array([(pvalues <= p).sum() for p in pvalues])
+    rates = len(rows) * pvalues / called
+    expected = [rates[pvalues >= p].min() for p in pvalues]
+    np.testing.assert_allclose([float(row["qvalue"]) for row in rows], expected, rtol=1e-4)
+
+
+def test_maps_that_fail_their_check_are_told_of(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["fit", "pca", *PHANTOM, "--out", str(tmp_path / "m"), "--quiet"]) == 0
+    for median, told in ((0.9, 1), (0.1, 0)):
+        monkeypatch.setattr("normoscope.heatmaps.map_check", lambda *_, median=median: Check(median, 3))
+        words = ["score", tmp_path / "m", *PHANTOM, "--out", tmp_path / "s.csv", "--maps", tmp_path / "maps"]
+        code, _, err = typed(*words)
+        assert code == 0
+        assert err.count("note: the maps: each fails the sanity check") == told
+
+
+def test_evaluate_on_a_models_own_data_uses_its_test_part(
+    knn_model: Path, answered: Callable[..., dict[str, Any]]
+) -> None:
+    found = answered("evaluate", knn_model, *PHANTOM)
+    assert found["part"] == "the model's own test part"
+    assert (found["n_normal"], found["n_abnormal"]) == (20, 20)
+    assert found["auroc"].keys() >= {"value", "low", "high", "positive_class", "prevalence"}
+    assert found["auroc"]["low"] <= found["auroc"]["value"] <= found["auroc"]["high"]
+    assert found["auroc"]["prevalence"] == 0.5
+    for statistic in ("contrast", "gradient", "bytes"):
+        rows = [name for name in found["baselines"] if name.startswith(f"trivial {statistic}")]
+        assert len(rows) == 3
+        assert sum("oracle" in name for name in rows) == 1
+
+
+def test_evaluate_refuses_data_that_hold_training_images(
+    own_knn_model: Path, scans: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    assert main(["fit", "knn", str(scans), "--out", str(tmp_path / "m"), "--quiet"]) == 0
+    scans.rename(tmp_path / "moved")
+    sentence = refused("evaluate", tmp_path / "m", tmp_path / "moved", "--quiet")
+    assert "test images are exact copies of images in train (normal/" in sentence
+    assert sentence.endswith("remove them from one side, a score on seen images means nothing.")
+
+
+def test_compare_prints_every_method_and_the_trivial_rows_and_writes_them(
+    typed: Typed, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    words = ["compare", "knn", "pca:latent_dim=4", "--data", *PHANTOM, "--out", tmp_path / "t" / "table.json"]
+    found = answered(*words)
+    rows = list(found["rows"])
+    assert rows[:2] == ["knn", "pca:latent_dim=4"]
+    assert len(rows) == 2 + 9
+    assert found["rows"]["knn"]["difference_to_first"] is None
+    assert found["rows"]["pca:latent_dim=4"]["recipe"] == {"latent_dim": 4}
+    assert json.loads((tmp_path / "t" / "table.json").read_text())["rows"].keys() == found["rows"].keys()
+    code, out, _ = typed(*words, "--quiet")
+    assert code == 0
+    assert all(f"\n{row} " in out for row in rows)
+
+
+def test_test_images_that_are_gone_are_counted(
+    scans: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    answered("fit", "knn", scans, "--out", tmp_path / "m")
+    for i in range(4):
+        (scans / "abnormal" / f"{i:02d}.png").unlink()
+    found = answered("evaluate", tmp_path / "m", scans)
+    assert found["part"] == "the model's own test part, of which 4 of 12 images are gone"
+
+
+def test_compare_tells_what_fitting_warned_of(answered: Callable[..., dict[str, Any]]) -> None:
+    found = answered("compare", "cae:epochs=1,learning_rate=0.9", "--data", *PHANTOM)
+    assert any(
+        note.startswith("cae:epochs=1,learning_rate=0.9, seed 0: The network has coll") for note in found["notes"]
+    )
+
+
+def test_compare_takes_no_unlabelled_test_image_for_a_normal_one(tmp_path: Path, refused: Callable[..., str]) -> None:
+    rng = np.random.default_rng(0)
+    images = {f"{split}_images": rng.integers(0, 255, (40, 28, 28), np.uint8) for split in ("train", "test")}
+    np.savez(tmp_path / "half.npz", **images, train_labels=np.zeros(40, int))
+    sentence = refused("compare", "knn", "--data", tmp_path / "half.npz", "--normal-class", "0", "--quiet")
+    assert sentence == "test: 1 images needed, 0 given; give labelled images."
+
+
+def test_report_writes_one_page(knn_model: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    found = answered("report", knn_model, *PHANTOM, "--out", tmp_path / "r.html")
+    assert found["report"] == str(tmp_path / "r.html")
+    assert "not a medical device" in (tmp_path / "r.html").read_text().lower()
+
+
+@pytest.mark.slow
+def test_the_demo_trains_beats_the_trivial_rows_and_leaves_a_report(
+    answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    found = answered("demo", "--out", tmp_path / "demo")
+    assert found["beats_trivial"]
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
+    assert (tmp_path / "demo" / "model" / "model.json").is_file()
+
+
+def test_scoring_images_that_fitted_the_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["score", model, "phantom", *small, "--out", str(tmp_path / "s.csv"), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["seen"] == 100
+    assert "100 of these images fitted or calibrated the model: their p-values promise nothing" in said.err
