@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-from normoscope.errors import JobError
+from normoscope.errors import FolderBusyError, JobError
 from normoscope.fingerprints import code_fingerprint
 from normoscope.runner import Job, Processes, finished, run_jobs
 from toy_jobs import counts
@@ -63,6 +66,52 @@ def test_a_process_that_always_dies_is_given_up(tmp_path: Path) -> None:
     mortal = Job("mortal", "toy_jobs:die", {"log": str(tmp_path / "log"), "deaths": 99})
     with pytest.raises(JobError, match="job mortal: its process died 3 times"):
         run_jobs([mortal], tmp_path / "jobs", engine=ONE)
+
+
+@pytest.mark.parametrize("to_all", [False, True])
+def test_an_interrupt_ends_what_is_under_way_and_keeps_what_is_done(to_all: bool, tmp_path: Path) -> None:
+    folder, log = tmp_path / "jobs", tmp_path / "log"
+    jobs = [*squares(2, log=str(log)), *squares(8, seconds=60, log=str(log))]
+    code = (
+        "import pathlib, toy_jobs\n"
+        "from normoscope.runner import Job, Processes, run_jobs\n"
+        "if __name__ == '__main__':\n"
+        f"    jobs = [Job(n, 'toy_jobs:square', a) for n, a in {[(job.name, dict(job.arguments)) for job in jobs]}]\n"
+        f"    run_jobs(jobs, pathlib.Path({str(folder)!r}), engine=Processes(2))\n"
+    )
+    (tmp_path / "driver.py").write_text(code)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    driver = subprocess.Popen(
+        [sys.executable, str(tmp_path / "driver.py")], env=environment, start_new_session=True, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 60
+    while not log.exists() or len(log.read_text().splitlines()) < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    (os.killpg if to_all else os.kill)(driver.pid, signal.SIGINT)
+    assert driver.wait(30) != 0
+    assert sum(finished(job, folder) is not None for job in jobs) == 2
+    workers = {int(line.split()[1]) for line in log.read_text().splitlines()}
+    time.sleep(0.5)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()], "a worker outlived the interrupt"
+    assert run_jobs(jobs[:2], folder)[1].value == {"square": 1}, "the folder is free again"
+
+
+def test_a_result_that_cannot_be_written_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("normoscope.runner.write_atomically", full)
+    began = time.monotonic()
+    with pytest.raises(OSError, match="No space"):
+        run_jobs([*squares(1), *squares(4, seconds=60)], tmp_path, engine=Processes(2))
+    assert time.monotonic() - began < 50
+
+
+def test_a_second_run_is_kept_out_of_a_folder(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(FolderBusyError, match="where no other run is at work"):
+        run_jobs(squares(1), tmp_path, engine=ONE)
+    assert run_jobs(squares(1), tmp_path, engine=ONE)[0].value == {"square": 0}
 
 
 def test_a_damaged_result_is_named(tmp_path: Path) -> None:

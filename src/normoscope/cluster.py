@@ -15,7 +15,7 @@ import os
 import platform
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ class RayCluster:
         with _connected(self.address) as ray:
             return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
-    def __call__(self, jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
+    def __call__(self, jobs: Sequence[Job], folder: Path) -> Generator[Done, None, None]:
         """Hand all jobs to the cluster; leave out those whose process or node died every time.
 
         Raises:

@@ -222,6 +222,15 @@ class JobError(NormoscopeError):
         super().__init__(f"job {name}: {cause}")
 
 
+class FolderBusyError(NormoscopeError):
+    """Two runs want one folder."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(
+            f"{folder}: expected a folder where no other run is at work; wait until it ends, or give another folder."
+        )
+
+
 class TrainingError(NormoscopeError):
     """Training cannot go on."""
 

@@ -16,19 +16,20 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from .errors import JobError
+from .errors import FolderBusyError, JobError
 from .fingerprints import circumstances, code_fingerprint
 from .persistence import write_atomically
 from .types import Run
@@ -86,8 +87,11 @@ class Result:
 Done = tuple[Job, Mapping[str, Any] | str]
 """A job with the content of its result file, or with the sentence that says what went wrong."""
 
-Engine = Callable[[Sequence[Job], Path], Iterator[Done]]
-"""Does jobs, in any order and any number at once; a job whose process dies may be left out and is asked for again."""
+Engine = Callable[[Sequence[Job], Path], Generator[Done, None, None]]
+"""Does jobs, in any order and any number at once; a job whose process dies may be left out and is asked for again.
+
+Closed before its end, by an interrupt or an error, it stops what is under way, whose checkpoints stay.
+"""
 
 
 def finished(job: Job, folder: Path) -> Result | None:
@@ -146,20 +150,29 @@ def run_jobs(
 
     Raises:
         JobError: Some jobs failed, or their process died three times; the others are done all the same.
+        FolderBusyError: Another run is at work in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with _alone(folder):
+        return _run(jobs, folder, engine or Processes(), progress)
+
+
+def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> list[Result]:
     pending = {job.key: job for job in jobs if finished(job, folder) is None}
     failures: list[JobError] = []
     with _bar(jobs, list(pending.values()), progress) as advance:
-        for _ in range(_ATTEMPTS):
-            for job, content in (engine or Processes())(list(pending.values()), folder) if pending else ():
-                if isinstance(content, str):
-                    failures.append(JobError(job.name, content))
-                else:
-                    write_atomically(folder / f"{job.key}.json", json.dumps(content))
-                    shutil.rmtree(checkpoint_of(job, folder), ignore_errors=True)
-                del pending[job.key]
-                advance(job)
+        for _ in range(_ATTEMPTS if pending else 0):
+            with closing(engine(list(pending.values()), folder)) as work:
+                for job, content in work:
+                    if isinstance(content, str):
+                        failures.append(JobError(job.name, content))
+                    else:
+                        write_atomically(folder / f"{job.key}.json", json.dumps(content))
+                        shutil.rmtree(checkpoint_of(job, folder), ignore_errors=True)
+                    del pending[job.key]
+                    advance(job)
+            if not pending:
+                break
     failures += [
         JobError(job.name, f"its process died {_ATTEMPTS} times (too little memory?)") for job in pending.values()
     ]
@@ -185,25 +198,34 @@ class Processes:
             return self.count
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    def __call__(self, jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
+    def __call__(self, jobs: Sequence[Job], folder: Path) -> Generator[Done, None, None]:
         """Do the jobs in one pool; end early where a process of it dies."""
         spawn = multiprocessing.get_context("spawn")
+        others = set(multiprocessing.active_children())
         with _one_thread(), ProcessPoolExecutor(self.at_once, spawn, initializer=_begin) as pool:
             waiting: dict[Future[dict[str, Any] | str], Job] = {
                 pool.submit(perform, job, checkpoint_of(job, folder)): job for job in jobs
             }
-            while waiting:
-                for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                    job, error = waiting.pop(done), done.exception()
-                    if isinstance(error, BrokenProcessPool):
-                        return
-                    yield job, done.result()
+            try:
+                while waiting:
+                    for done in wait(waiting, return_when=FIRST_COMPLETED).done:
+                        job, error = waiting.pop(done), done.exception()
+                        if isinstance(error, BrokenProcessPool):
+                            return
+                        yield job, done.result()
+            except BaseException:
+                # the pool would finish everything that was asked for, and nobody would store it
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+                raise
 
 
 def _begin() -> None:
-    """Compute in one thread, and end with the process that started this one, however that ends."""
+    """Compute in one thread, leave interrupts to the process that started this one, and end however that ends."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -213,6 +235,22 @@ def _begin() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second run out of a folder, where both would do every job, over each other's checkpoints."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FolderBusyError(str(folder)) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 unexpected failure (with a traceback) · 2 wrong input, 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -64,6 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+            print(f"normoscope: error: {(error.strerror or 'disk full').lower()}.", file=sys.stderr)
+            return 2
         if error.filename is None or error.strerror is None:
             raise
         # a full disk, a missing permission, a folder where a file should be: the machine's word on the user's path
@@ -233,7 +237,12 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     reproduce.add_argument("protocol", metavar="PROTOCOL", help="one of 'normoscope list protocols'")
     reproduce.add_argument("--quick", action="store_true", help="the short form, minutes instead of hours")
-    reproduce.add_argument("--seeds", type=int, metavar="N", help="default: the paper's number")
+    reproduce.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="runs of every method; default: the paper's number, or five where it names none",
+    )
     where = reproduce.add_mutually_exclusive_group()
     where.add_argument("--processes", type=int, metavar="N", help="jobs at once, one thread each (default: cores)")
     where.add_argument("--ray", metavar="ADDRESS", help="do the jobs on the running Ray cluster that this machine is "

@@ -48,6 +48,8 @@ def reproduce(args: argparse.Namespace) -> int:
     if args.collect:
         note(f"{len(plan.jobs) - len(pending)} of {len(plan.jobs)} jobs are done; the others are left out", args.quiet)
         results = [result for job in plan.jobs if (result := finished(job, folder)) is not None]
+        if not results:
+            raise OptionError("--collect", str(folder), "a folder where jobs of this protocol, code and data are done")
     else:
         with redirect_stdout(sys.stderr):  # where Ray, too, tells what becomes of its nodes
             results = _run(list(plan.jobs), pending, folder, args)
