@@ -12,11 +12,12 @@ from scipy import stats
 
 from normoscope.protocols import Claim, Outcome, Verdict
 from normoscope.protocols._conocc_claims import claims
-from normoscope.protocols._conocc_features import purity
+from normoscope.protocols._conocc_features import in_numbers, purity
 from normoscope.protocols._conocc_grid import RATES, SETTINGS, grid_figure, grid_numbers, grid_table
-from normoscope.protocols._pairs import clear, differences_over_folds, told
+from normoscope.protocols._conocc_tables import PUBLISHED
+from normoscope.protocols._pairs import better, differences, differences_over_folds, told
 from normoscope.protocols._rows import Row
-from normoscope.protocols.conocc2020 import PUBLISHED, ConOCC2020
+from normoscope.protocols.conocc2020 import ConOCC2020
 from normoscope.runner import Job, Result
 from toys import TESTED
 
@@ -29,37 +30,45 @@ def difference(value: float, holm: float | None = 0.001) -> dict[str, Any]:
 
 
 def numbers(
-    pairs: Mapping[str, Mapping[str, Any]], change: Mapping[str, Any] | None = None, figure6: Any = None
-) -> dict[str, Any]:
-    return {"table2_pairs": pairs, "table3_pairs": {}, "figure5": {"change": change or {}}, "figure6": figure6 or {}}
+    pairs: Mapping[str, Mapping[str, Any]], change: Mapping[str, Any] | None = None, figure6: Any = None,
+    auroc: Mapping[str, float] | None = None, missing: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    grid = {"change": change or {}, "auroc": auroc or {}, "missing": missing}
+    return {"table2": {}, "table2_pairs": pairs, "table3_pairs": {}, "figure5": grid, "figure6": figure6 or {}}
+
+
+RIVALS = [method for method in PUBLISHED if method != "conocc"]
+FIRST = "ConOCC is better than all seven rivals"
 
 
 def test_claims_hold_fail_or_wait_by_the_numbers() -> None:
-    rivals = [method for method in PUBLISHED if method != "conocc"]
-    ahead = dict.fromkeys(rivals, difference(0.1))
+    ahead = dict.fromkeys(RIVALS, difference(0.1))
     found = {c.text: c for c in claims(numbers({"conocc": ahead, "sae": {"cae": difference(-0.1)}}), quick=False)}
-    first = "ConOCC's AUROC is above that of all seven rivals"
-    assert found[first].verdict is Verdict.HOLDS
-    assert "sae +0.100 [+0.090, +0.110], p = 0.001" in found[first].why
+    assert found[FIRST].verdict is Verdict.HOLDS
+    assert "sae +0.100 [+0.090, +0.110], p = 0.001" in found[FIRST].why
+    assert "in the paper's own table" in found[FIRST].why
     assert found["SAE is better than CAE"].verdict is Verdict.FAILS
     assert found["the same under cross-validation"].verdict is Verdict.UNTESTED
 
-    def verdict(**other: Any) -> Verdict:
-        return claims(numbers({"conocc": ahead | other}), quick=False)[0].verdict
+    def claim(**other: Any) -> Claim:
+        return claims(numbers({"conocc": ahead | other}), quick=False)[0]
 
-    assert verdict(sae=difference(-0.1)) is Verdict.FAILS
-    assert verdict(sae=difference(0.1, 0.06)) is Verdict.FAILS, "ahead, but not beyond chance"
-    assert verdict(sae=difference(0.1, None)) is Verdict.FAILS, "no test"
+    assert claim(sae=difference(-0.1)).verdict is Verdict.FAILS
+    assert claim(sae=difference(-0.1), cae=difference(0.1, 0.06)).verdict is Verdict.FAILS, "one refutes all"
+    for open_one in (difference(0.1, 0.06), difference(-0.1, 0.06), difference(0.1, None)):
+        assert claim(sae=open_one).verdict is Verdict.UNTESTED, "chance decides nothing"
+        assert claim(sae=open_one).why.startswith("undecided: ")
     some = claims(numbers({"conocc": {"cae": difference(0.1)}}), quick=False)
     assert some[0].verdict is Verdict.UNTESTED
     assert "not run yet: ocsvm" in some[0].why
-    assert some[2].verdict is Verdict.HOLDS, "better than CAE asks for no other rival"
+    alone = next(c for c in some if c.text.startswith("ConOCC is better than CAE"))
+    assert alone.verdict is Verdict.HOLDS, "better than CAE asks for no other rival"
 
 
 def test_robustness_compares_what_the_learning_rate_changes() -> None:
-    def claim(cae: Any, *ours: float) -> Claim:
+    def claim(cae: Any, *ours: float, missing: int = 0) -> Claim:
         change = {"cae": cae, **{f"conocc γ=1 T={number}": difference(value) for number, value in enumerate(ours)}}
-        return next(c for c in claims(numbers({}, change), quick=False) if "robust" in c.text)
+        return next(c for c in claims(numbers({}, change, missing=missing), quick=False) if "robust" in c.text)
 
     held = claim(difference(-0.1), 0.05, -0.05, 0.2)
     assert held.verdict is Verdict.HOLDS
@@ -67,7 +76,20 @@ def test_robustness_compares_what_the_learning_rate_changes() -> None:
     assert "by 0.100 on average" in held.why
     assert "in 2 of 3 settings" in held.why
     assert claim(difference(-0.1), 0.05, -0.15).verdict is Verdict.FAILS, "half is no majority"
-    assert claim(difference(-0.1, 0.2), 0.05).verdict is Verdict.FAILS, "CAE does not change beyond chance"
+    assert claim(difference(-0.1, 0.2), 0.05).verdict is Verdict.UNTESTED, "CAE does not change beyond chance"
+    assert claim(difference(-0.1), 0.05, missing=20).verdict is Verdict.UNTESTED, "one of twenty settings"
+
+
+def test_high_asks_for_a_majority_above_cae_at_the_same_rate() -> None:
+    def verdict(missing: int = 0, **ours: float) -> Verdict:
+        auroc = {"cae λ=0.001": 0.6, "cae λ=0.0001": 0.8}
+        auroc |= {f"conocc λ={rate.partition('_')[0][1:]} γ=1 T={rate[-1]}": value for rate, value in ours.items()}
+        found = claims(numbers({}, auroc=auroc, missing=missing), quick=False)
+        return next(c.verdict for c in found if "high" in c.text)
+
+    assert verdict(**{"r0.001_1": 0.7, "r0.001_2": 0.7, "r0.0001_1": 0.7}) is Verdict.HOLDS
+    assert verdict(**{"r0.001_1": 0.7, "r0.0001_1": 0.7}) is Verdict.FAILS, "0.7 is below CAE at the smaller rate"
+    assert verdict(missing=1, **{"r0.001_1": 0.7, "r0.001_2": 0.7}) is Verdict.UNTESTED
 
 
 def made_row(results: list[list[float]], labels: list[int], part: str = "own") -> Row:
@@ -83,16 +105,44 @@ def test_differences_over_folds_are_of_the_mean_and_their_variance_counts_the_ov
     labels = [0, 0, 1, 1]
     perfect, half, none = [0.0, 0.1, 0.8, 0.9], [0.0, 0.8, 0.1, 0.9], [0.9, 0.8, 0.1, 0.0]
     one, other = made_row([perfect] * 3, labels), made_row([half, none, half], labels)
-    found = differences_over_folds({"other": (one, other), "itself": (one, one)})
+    found = differences_over_folds({"other": (one, other), "itself": (one, one)}, 2)
     values = np.array([0.25, 1.0, 0.25])
-    error = np.sqrt((1 / 3 + 4 / 8) * np.var(values, ddof=1))
+    # the abnormal images, the same in every fold: what each adds to the difference, averaged over the folds
+    by_image = np.mean([[0.5, 0.0], [1.0, 1.0], [0.5, 0.0]], axis=0)
+    error = np.sqrt((1 / 3 + 4 / 8) * np.var(values, ddof=1) + np.var(by_image, ddof=1) / 2)
     assert found["other"]["value"] == pytest.approx(0.5)
     assert found["other"]["high"] - 0.5 == pytest.approx(stats.t.ppf(0.975, 2) * error)
     assert found["other"]["pvalue"] == pytest.approx(2 * stats.t.sf(0.5 / error, 2))
     assert found["other"]["holm"] == pytest.approx(min(1, 2 * found["other"]["pvalue"]))
-    assert not clear(found["other"])
+    assert better(found["other"]) is None
     assert found["itself"]["pvalue"] == 1.0
     assert told(found["itself"]) == "+0.000, p = 1.000"
+
+
+def test_abnormal_images_of_one_patient_count_together_over_folds() -> None:
+    labels = [0, 0, 1, 1, 1, 1]
+    apart = [[0.0, 0.1, 0.8, 0.9, 0.8, 0.9], [0.0, 0.5, 0.8, 0.9, 0.8, 0.3]]
+    mixed = [[0.0, 0.1, -1.0, -1.0, 0.8, 0.9], [0.0, 0.5, -1.0, -1.0, 0.8, 0.9]]
+
+    def width(groups: list[int]) -> float:
+        rows = [made_row(runs, labels) for runs in (apart, mixed)]
+        for row in rows:
+            for result in row.results:
+                result.value["groups"] = groups
+        found = differences_over_folds({"mixed": (rows[0], rows[1])}, 1)["mixed"]
+        return float(found["high"] - found["low"])
+
+    assert width([0, 1, 2, 2, 3, 3]) > width([0, 1, 2, 3, 4, 5])
+
+
+def test_a_pair_that_waits_counts_as_one_without_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 200)
+    good = made_row([(rng.standard_normal(400) + 0.4 * labels).tolist()], labels.tolist())
+    bad = made_row([rng.standard_normal(400).tolist()], labels.tolist())
+    alone, of_seven = (differences({"bad": (good, bad)}, planned)["bad"] for planned in (1, 7))
+    assert alone["holm"] == alone["pvalue"]
+    assert of_seven["holm"] == pytest.approx(min(1.0, 7 * alone["pvalue"]))
 
 
 def test_the_grid_compares_both_rates_of_every_setting_and_draws_them() -> None:
@@ -124,17 +174,36 @@ def test_neighbour_purity_counts_the_five_nearest_others_with_the_same_label() -
     assert purity(codes, mixed) == pytest.approx((10 * 0.8 + 0) / 12)
 
 
-def test_compactness_is_judged_by_scale_and_density() -> None:
-    def features(spread: float, inner: float) -> dict[str, Any]:
-        return {"variance": 2.0, "spread": {"train": spread}, "inner": inner, "purity": 0.6, "chance": 0.5}
+def drawn(spread: float, inner: float, purity: float, noise: float) -> dict[str, Any]:
+    """What the job of Figure 6 returns, with so many radii within half the 95 % one."""
+    few = round(inner * 1000)
+    radii = [*np.full(few, 0.1), *np.full(1000 - few, 1.0)]
+    spreads = dict.fromkeys(("train", "held_out", "normal", "abnormal"), spread * (1 + noise))
+    value = {"variance": 2.0, "spread": spreads, "purity": purity + noise, "chance": 0.5}
+    return value | {"radii": dict.fromkeys(spreads, radii), "tsne": {}}
 
-    def verdict(ours: dict[str, Any]) -> Verdict:
-        both = numbers({}, figure6={"cae": features(2.0, 0.3), "conocc": ours})
-        return next(c.verdict for c in claims(both, quick=False) if "compact" in c.text and "Figure 6" in c.where)
 
-    assert verdict(features(0.1, 0.4)) is Verdict.HOLDS
-    assert verdict(features(0.1, 0.2)) is Verdict.FAILS
-    assert verdict(features(2.5, 0.4)) is Verdict.FAILS
+def figure6(*ours: tuple[float, float, float]) -> dict[str, Verdict]:
+    """Verdicts of ConOCC's three seeds beside CAE's with spread 2, 300 of 1,000 inside, purity 0.6."""
+
+    def results(of: Any) -> list[Result]:
+        return [Result(Job("", "", {}), value, 0.0, "", {}) for value in of]
+
+    cae = results(drawn(2.0, 0.3, 0.6, noise) for noise in (0.0, 0.01, 0.02)[: len(ours)])
+    made = results(drawn(*one, noise=0.0) for one in ours)
+    found = claims(numbers({}, figure6=in_numbers({"cae": cae, "conocc": made})), quick=False)
+    words = {"compact": "more compact", "dense": "denser", "apart": "easier to tell apart"}
+    return {name: next(c.verdict for c in found if text in c.text) for name, text in words.items()}
+
+
+def test_features_are_judged_by_what_seeds_agree_on() -> None:
+    better_all = figure6((0.2, 0.4, 0.8), (0.21, 0.41, 0.8), (0.2, 0.4, 0.81))
+    assert set(better_all.values()) == {Verdict.HOLDS}
+    worse = figure6((4.0, 0.2, 0.5), (4.1, 0.21, 0.5), (4.0, 0.2, 0.51))
+    assert set(worse.values()) == {Verdict.FAILS}
+    torn = figure6((0.2, 0.4, 0.8), (8.0, 0.1, 0.4), (2.0, 0.3, 0.6))
+    assert set(torn.values()) == {Verdict.UNTESTED}
+    assert set(figure6((0.2, 0.4, 0.8)).values()) == {Verdict.UNTESTED}, "one seed decides nothing"
 
 
 # tables
@@ -167,7 +236,7 @@ def made_up(job: Job) -> Result:
     }
     if job.name.startswith("figure6"):
         radii = {name: [0.5, 1.0, 2.0] for name in ("train", "held_out", "normal", "abnormal")}
-        spread = dict.fromkeys(radii, 1.0 if method == "cae" else 0.1)
+        spread = dict.fromkeys(radii, (1.0 if method == "cae" else 0.1) * (1 + 0.01 * arguments["seed"]))
         plane = {"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.0], "radius": [0.5, 1.0, 2.0]}
         value = {"variance": 1.0, "spread": spread, "radii": radii, "purity": 0.6, "chance": 0.5, "tsne": plane}
     return Result(job, value, 1.0, "2026-01-01T00:00:00+00:00", {})
@@ -191,7 +260,7 @@ def test_table_2_has_every_method_and_says_how_each_rate_was_chosen(outcome: Out
     found = lines(outcome, "Table 2: chest")
     assert list(found) == [
         "ocsvm",
-        "cocsvm λ=0.0001, lowest held-out error",
+        "cocsvm λ=0.0001, lowest held-out error, better on the test (oracle)",
         "cocsvm λ=0.001",
         "dagmm",
         "deep_svdd",
@@ -208,6 +277,48 @@ def test_table_2_has_every_method_and_says_how_each_rate_was_chosen(outcome: Out
     ]
     assert [found["conocc"][k] for k in (1, 3, 5)] == ["0.624", "0.519", "0.739"]
     assert found["knn"][1] == "–"
+    assert {row.partition(",")[0]: cells[1] for row, cells in found.items() if "λ" in row} == {
+        "cocsvm λ=0.0001": "0.587",
+        "cocsvm λ=0.001": "–",
+        "sae λ=0.0001": "0.603",
+        "sae λ=0.001": "–",
+        "cae λ=0.0001": "0.576",
+        "cae λ=0.001": "–",
+    }
+    folds = lines(outcome, "Table 3: cross")
+    assert [row.partition(",")[0] for row in folds] == [row.partition(",")[0] for row in found]
+    assert folds["conocc"][1] == "0.616 ± 0.015"
+
+
+def test_nothing_is_compared_at_one_learning_rate_of_two(small_papers: Path) -> None:
+    protocol = ConOCC2020()
+    plan = protocol.plan()
+    before = [job for job in plan.jobs if not job.name.startswith(("table2 cocsvm λ=0.001", "table2 sae λ=0.001"))]
+    outcome = protocol.outcome([made_up(job) for job in before], plan.absent)
+    assert "cae λ=0.0001, lowest held-out error" in lines(outcome, "Table 2: chest"), "no oracle mark"
+    assert not {"cae", "sae", "cocsvm"} & outcome.numbers["table2_pairs"]["conocc"].keys()
+    verdicts = {claim.text: claim for claim in outcome.claims}
+    assert verdicts[FIRST].verdict is not Verdict.HOLDS
+    assert "not run yet: cocsvm, sae, cae" in verdicts[FIRST].why
+
+
+def test_a_method_that_is_to_be_better_stands_where_normals_put_it(outcome: Outcome, small_papers: Path) -> None:
+    assert outcome.numbers["chosen_rate"]["sae"] == min(RATES)
+    protocol = ConOCC2020()
+    plan = protocol.plan()
+
+    def chosen_otherwise(job: Job) -> Result:
+        found = made_up(job)
+        for part in ("own", "autoencoder"):
+            if found.value.get(part):
+                found.value[part]["held_out"] = [-value for value in found.value[part]["held_out"]]
+        return found
+
+    other = protocol.outcome([chosen_otherwise(job) for job in plan.jobs], plan.absent)
+    assert other.numbers["chosen_rate"]["sae"] == max(RATES)
+    of = other.numbers["table2"]
+    gap = of["sae λ=0.001"]["auroc"]["value"] - of["cae λ=0.0001"]["auroc"]["value"]
+    assert other.numbers["table2_pairs"]["sae"]["cae"]["value"] == pytest.approx(gap)
 
 
 def test_differences_stand_beside_the_published_ones(outcome: Outcome) -> None:
@@ -225,10 +336,12 @@ def test_differences_stand_beside_the_published_ones(outcome: Outcome) -> None:
 
 def test_every_claim_is_judged_by_invented_trials(outcome: Outcome) -> None:
     verdicts = {claim.text.partition(":")[0]: claim.verdict for claim in outcome.claims}
-    assert verdicts.pop("best on breast MRI and on FFDM") is Verdict.UNTESTED
-    assert verdicts["ConOCC's AUROC is above that of all seven rivals"] is Verdict.HOLDS
-    assert verdicts["SAE is better than CAE"] is Verdict.FAILS
-    assert set(verdicts.values()) == {Verdict.HOLDS, Verdict.FAILS}
+    for never in ("best on breast MRI and on FFDM", "OCSVM and C-OCSVM are", "all AUROCs on chest X-rays are low"):
+        assert next(verdict for text, verdict in verdicts.items() if text.startswith(never)) is Verdict.UNTESTED
+    assert verdicts["ConOCC is better than CAE"] is Verdict.HOLDS
+    assert verdicts["SAE is better than CAE"] is Verdict.UNTESTED, "equally strong"
+    assert verdicts["SAE is better than the other deep methods"] is not Verdict.FAILS
+    assert verdicts["features of the given class are more compact than CAE's"] is Verdict.HOLDS
     assert [figure.name for figure in outcome.figures] == ["conocc2020_figure5", "conocc2020_figure6"]
     assert len(lines(outcome, "Figure 5")) == 21
 

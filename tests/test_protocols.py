@@ -136,20 +136,25 @@ CLAIM = Claim("as good as hoped", "abstract", Verdict.UNTESTED, "not run yet")
 
 
 def test_pages_hold_every_cell_and_escape_what_their_language_reads() -> None:
-    table = Table("A & B: 50 %", ["method", "a|b"], [["deep_svdd", "0.5 ± 0.1"]], ["a note"])
+    table = Table("A & B: 50 %", ["method", "a|b"], [["deep_svdd", "0.5 ± 0.1, p < 0.001"]], ["a note"])
     absent = Absent("BraTS", "https://example.org", "free", "put it at $NORMOSCOPE_DATA/brats")
     made = {
         "created": "2026-01-01T00:00",
         "command": "x",
         "commit": "c",
-        "hardware": {"processor": "p", "precision": "f"},
+        "jobs": {"asked": 3, "done": 2},
+        "first": "2026-01-01T00:00",
+        "last": "2026-01-02T00:00",
+        "where": [{"processor": name, "precision": "f"} for name in ("p", "q")],
     }
     content = as_json(Outcome([table], [CLAIM]), [absent], made)
     page = markdown(content)
-    assert "| deep_svdd | 0.5 ± 0.1 |" in page
+    assert "| deep_svdd | 0.5 ± 0.1, p < 0.001 |" in page
     assert "a\\|b" in page
     assert "not testable here" in page
+    assert "2 of 3 jobs ran, 2026-01-01 to 2026-01-02, on p, f; q, f." in page
     assert "Get it from https://example.org (free)" in page
     text = latex(content)
-    assert r"deep\_svdd & 0.5 $\pm$ 0.1 \\" in text
+    assert r"deep\_svdd & 0.5 $\pm$ 0.1, p $<$ 0.001 \\" in text
+    assert r"a\textbar{}b" in text
     assert r"A \& B: 50 \%" in text

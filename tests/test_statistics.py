@@ -19,8 +19,10 @@ from normoscope.statistics import (
     holm,
     independent_pairs,
     mean_of_two,
+    mean_variance,
     over_splits,
     perfect,
+    placements,
     seeds_interval,
 )
 
@@ -32,7 +34,7 @@ def drawn(seed: int, normal: int = 60, abnormal: int = 40, shift: float = 1.0) -
     return labels, np.round(rng.normal(size=normal + abnormal) + shift * labels, 1)
 
 
-def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def of_all_pairs(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """V10 and V01 by comparing every pair."""
     abnormal, normal = scores[labels == 1], scores[labels == 0]
     psi = (abnormal[:, None] > normal) + 0.5 * (abnormal[:, None] == normal)
@@ -41,7 +43,7 @@ def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
 
 def test_delongs_variance_is_that_of_the_placements_of_all_pairs() -> None:
     labels, scores = drawn(0)
-    v10, v01 = placements(labels, scores)
+    v10, v01 = of_all_pairs(labels, scores)
     value, sd = v10.mean(), np.sqrt(v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01))
     logit, half = np.log(value / (1 - value)), stats.norm.ppf(0.975) * sd / (value * (1 - value))
     interval = delong(labels, scores)
@@ -54,7 +56,7 @@ def test_delongs_variance_is_that_of_the_placements_of_all_pairs() -> None:
 def test_paired_delong_uses_the_covariance_of_both_methods() -> None:
     labels, a = drawn(1)
     b = a + np.random.default_rng(2).normal(size=len(a))
-    (a10, a01), (b10, b01) = placements(labels, a), placements(labels, b)
+    (a10, a01), (b10, b01) = of_all_pairs(labels, a), of_all_pairs(labels, b)
     variance = 0.0
     for first, second in ((a10, b10), (a01, b01)):
         covariance = np.cov(first, second)
@@ -100,7 +102,7 @@ def test_near_1_with_few_abnormal_images_the_logit_scale_covers_far_better_than_
     for _ in range(1000):
         scores = rng.normal(size=115) + 2.5 * labels
         logit.append(delong(labels, scores))
-        v10, v01 = placements(labels, scores)
+        v10, v01 = of_all_pairs(labels, scores)
         half = 1.96 * np.sqrt(v10.var(ddof=1) / 15 + v01.var(ddof=1) / 100)
         plain.append(Interval(v10.mean(), v10.mean() - half, v10.mean() + half, "plain"))
     assert covering(logit, truth) > 0.9
@@ -244,6 +246,39 @@ def test_splits_that_share_images_reject_true_nulls_as_often_as_promised() -> No
     assert naive > 0.3
     covered = np.mean([i.low < 0 < i.high for i in (over_splits(row, 0.5)[0] for row in values)])
     assert covered == pytest.approx(1 - rejected)
+
+
+def test_splits_that_also_share_their_abnormal_images_do_not_reject_too_often() -> None:
+    rng = np.random.default_rng(0)
+    normals, abnormals, test, folds, runs = 400, 100, 100, 4, 3
+    labels = np.repeat([0, 1], [test, abnormals])
+    with_them, without = [], []
+    for _ in range(150):
+        # two methods as good as each other: their scores differ by chance alone
+        scores = rng.normal(size=(2, normals + abnormals))
+        scores[:, normals:] += 1
+        placed = []
+        for _ in range(runs):
+            order = rng.permutation(normals)
+            for fold in range(folds):
+                start = round(fold * (normals - test) / (folds - 1))
+                rows = np.concatenate([order[start : start + test], np.arange(normals, normals + abnormals)])
+                one, other = (placements(labels, own[rows])[0] for own in scores)
+                placed.append(one - other)
+        by_split, by_image = np.mean(placed, axis=1), np.mean(placed, axis=0)
+        share = 2 * test / (normals - test)
+        with_them.append(over_splits(by_split, share, mean_variance(by_image))[1] < 0.05)
+        without.append(over_splits(by_split, share)[1] < 0.05)
+    assert np.mean(with_them) <= 0.05
+    assert np.mean(without) > 0.08
+
+
+def test_the_variance_of_a_mean_counts_patients_not_images() -> None:
+    values = np.array([1.0, 3.0, 4.0, 8.0])
+    assert mean_variance(values) == pytest.approx(np.var(values, ddof=1) / 4)
+    # sums of deviations from 4 by patient: -4 and 4
+    assert mean_variance(values, ["a", "a", "b", "b"]) == pytest.approx(2 * (16 + 16) / 16)
+    assert math.isnan(mean_variance(values, ["a"] * 4))
 
 
 def test_splits_without_spread_have_no_interval() -> None:

@@ -35,8 +35,10 @@ __all__ = [
     "holm",
     "independent_pairs",
     "mean_of_two",
+    "mean_variance",
     "over_splits",
     "perfect",
+    "placements",
     "seeds_interval",
 ]
 
@@ -152,7 +154,7 @@ def delong(labels: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"]) -> In
     value = auroc(labels, scores)
     if value in (0.0, 1.0):
         return perfect(value, independent_pairs(labels))
-    sd = math.sqrt(_variance(*_placements(labels, scores)))
+    sd = math.sqrt(sum(map(mean_variance, placements(labels, scores))))
     if not sd > 0:
         return Interval.without_bounds(value, _no_spread("DeLong", labels))
     logit, half = math.log(value / (1 - value)), _Z * sd / (value * (1 - value))
@@ -181,8 +183,8 @@ def delong_paired(
     Reference: DeLong et al., Biometrics 44 (1988).
     """
     difference = auroc(labels, a) - auroc(labels, b)
-    (a10, a01), (b10, b01) = _placements(labels, a), _placements(labels, b)
-    sd = math.sqrt(_variance(a10 - b10, a01 - b01))
+    (a10, a01), (b10, b01) = placements(labels, a), placements(labels, b)
+    sd = math.sqrt(mean_variance(a10 - b10) + mean_variance(a01 - b01))
     if not sd > 0:
         pvalue = 1.0 if sd == 0 and difference == 0 else math.nan
         return Interval.without_bounds(difference, _no_spread("paired DeLong", labels)), pvalue
@@ -213,10 +215,19 @@ def independent_pairs(labels: Int[np.ndarray, " n"], groups: npt.ArrayLike | Non
     return min(len(with_abnormal), len(with_normal), len(np.unique(unit)) // 2)
 
 
-def _placements(
+def placements(
     labels: Int[np.ndarray, " n"], scores: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " q"]]:
-    """Where each image falls among those of the other class: V10 per abnormal, V01 per normal image."""
+    """Return where each image falls among those of the other class.
+
+    Args:
+        labels: 1 anomalous, 0 normal.
+        scores: Higher is more anomalous.
+
+    Returns:
+        V10, per abnormal image the share of normals below it, and V01, per normal image the share of abnormals above
+        it; ties count one half. The mean of either is the AUROC.
+    """
     abnormal = np.asarray(labels) == 1
     positive, negative = np.sort(scores[abnormal]), np.sort(scores[~abnormal])
 
@@ -225,13 +236,6 @@ def _placements(
         return count / (2 * max(1, len(others)))
 
     return below(scores[abnormal], negative), 1 - below(scores[~abnormal], positive)
-
-
-def _variance(v10: Float[np.ndarray, " p"], v01: Float[np.ndarray, " q"]) -> float:
-    """Of the mean placement; nan where a class has one image and its spread is unknown."""
-    if min(len(v10), len(v01)) < 2:
-        return math.nan
-    return float(np.var(v10, ddof=1) / len(v10) + np.var(v01, ddof=1) / len(v01))
 
 
 def _no_spread(how: str, labels: Int[np.ndarray, " n"]) -> str:
@@ -269,15 +273,19 @@ def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float
     return Interval(mean, mean - half, mean + half, f"t over {n} seeds"), sd
 
 
-def over_splits(values: Float[np.ndarray, " splits"], test_per_train: float) -> tuple[Interval, float]:
+def over_splits(
+    values: Float[np.ndarray, " splits"], test_per_train: float, shared: float = 0.0
+) -> tuple[Interval, float]:
     """Return the mean over several splits of the same images into train and test, and the p-value of a mean of 0.
 
     Training sets overlap, so the splits know less than as many independent experiments: the variance of the mean is
-    (1 / J + n_test / n_train) s², where s² / J would reject true nulls several times too often.
+    (1 / J + n_test / n_train) s², where s² / J would reject true nulls several times too often. What every split tests
+    cannot differ between them, so its share of the variance is added.
 
     Args:
         values: One figure per split, J of them; for instance a difference of two methods.
         test_per_train: n_test / n_train.
+        shared: Variance of the mean that comes from images which every split tests, as of `mean_variance`.
 
     Returns:
         Student's t interval with J - 1 degrees of freedom, and the two-sided p-value; no bounds and nan with one split
@@ -290,12 +298,34 @@ def over_splits(values: Float[np.ndarray, " splits"], test_per_train: float) -> 
     n, mean = len(values), float(np.mean(values))
     if n < 2:
         return Interval.without_bounds(mean, "no interval: one split"), math.nan
-    error = math.sqrt(1 / n + test_per_train) * float(np.std(values, ddof=1))
+    error = math.sqrt((1 / n + test_per_train) * float(np.var(values, ddof=1)) + shared)
     if error == 0:
         return Interval.without_bounds(mean, "no interval: all splits are equal"), 1.0 if mean == 0 else math.nan
     half = float(stdtrit(n - 1, 1 - _TAIL)) * error
     interval = Interval(mean, mean - half, mean + half, f"corrected t over {n} splits")
     return interval, float(2 * stdtr(n - 1, -abs(mean) / error))
+
+
+def mean_variance(values: Float[np.ndarray, " n"], groups: npt.ArrayLike | None = None) -> float:
+    """Return the variance of a mean over images whose patients were drawn, not the images by themselves.
+
+    var = G / (G - 1) sum_g (sum_{i in g} (x_i - mean))² / n², with G patients.
+
+    Args:
+        values: One figure per image.
+        groups: Patient of each image; every image its own where None.
+
+    Returns:
+        nan with fewer than two patients.
+
+    Reference: Cameron & Miller, A Practitioner's Guide to Cluster-Robust Inference, J. Human Resources 50 (2015).
+    """
+    values = np.asarray(values, np.float64)
+    unit = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    sums = np.bincount(unit, values - values.mean())
+    if len(sums) < 2:
+        return math.nan
+    return float(len(sums) / (len(sums) - 1) * np.sum(sums**2) / len(values) ** 2)
 
 
 def false_discovery_rates(pvalues: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:

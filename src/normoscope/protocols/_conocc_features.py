@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import numpy.typing as npt
 from .. import methods
 from ..images import PixelStore, batches
 from ..runner import Result
+from ..statistics import seeds_interval
 from ..types import Embeds, Run
 from ._shape import Figure, Table
+from ._tables import spread
 from ._trial import Trial, cut_of
 
 __all__ = ["features_figure", "features_table", "in_numbers", "purity", "work"]
@@ -84,29 +87,50 @@ def _rounded(values: npt.NDArray[Any]) -> list[float]:
     return [float(f"{value:.5g}") for value in values]
 
 
-def in_numbers(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what figures are made of, without the points of the drawing."""
-    return {
-        **{name: value[name] for name in ("variance", "spread", "purity", "chance")},
-        "inner": _inner(value["radii"]["train"]),
-    }
+def in_numbers(found: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
+    """Return what figures are made of, without the points of the drawing.
+
+    Args:
+        found: Method to its results, one per seed.
+
+    Returns:
+        Method to a list over seeds; against_cae: ConOCC minus CAE, with Student's t interval over seeds, of the log of
+        mean ||z - mu||^2 (log_spread), of the share of the training codes within half the 95 % radius (inner), and of
+        the neighbours with the same label (purity).
+    """
+    numbers: dict[str, Any] = {method: [_numbers(result.value) for result in of] for method, of in found.items()}
+    if {"cae", "conocc"} <= numbers.keys():
+        pairs = list(zip(numbers["conocc"], numbers["cae"], strict=True))
+        gaps = {
+            "log_spread": [math.log(one["spread"]["train"] / other["spread"]["train"]) for one, other in pairs],
+            **{name: [one[name] - other[name] for one, other in pairs] for name in ("inner", "purity")},
+        }
+        numbers["against_cae"] = {
+            name: {**seeds_interval(np.asarray(gap))[0].to_json(), "seeds": len(gap)} for name, gap in gaps.items()
+        }
+    return numbers
 
 
-def features_table(found: Mapping[str, Result]) -> Table:
-    """Compactness of CAE and ConOCC, each in units of CAE's variance and of its own."""
+def _numbers(value: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value[name] for name in ("variance", "spread", "purity", "chance")}
+    return {**kept, "inner": _inner(value["radii"]["train"])}
+
+
+def features_table(numbers: Mapping[str, Any], notes: Sequence[str]) -> Table:
+    """Compactness of CAE and ConOCC over seeds, each in units of CAE's variance and of its own."""
     rows = []
-    base = found["cae"].value["variance"] if "cae" in found else None
-    for method, result in found.items():
-        value = result.value
-        spread = value["spread"]
-        own = spread["train"]
+    cae = numbers.get("cae")
+    for method in (name for name in ("cae", "conocc") if name in numbers):
+        of = numbers[method]
+        spreads = [one["spread"] for one in of]
+        relative = [one["train"] / base["variance"] for one, base in zip(spreads, cae or (), strict=bool(cae))]
         rows.append(
             [
                 method,
-                f"{own / base:.3g}" if base else "–",
-                *(f"{spread[part] / own:.3f}" for part in ("held_out", "normal", "abnormal")),
-                f"{_inner(value['radii']['train']):.3f}",
-                f"{value['purity']:.3f} ({value['chance']:.3f})",
+                spread(relative),
+                *(spread([one[part] / one["train"] for one in spreads]) for part in ("held_out", "normal", "abnormal")),
+                spread([one["inner"] for one in of]),
+                f"{spread([one['purity'] for one in of])} ({of[0]['chance']:.3f})",
             ]
         )
     columns = [
@@ -117,8 +141,9 @@ def features_table(found: Mapping[str, Result]) -> Table:
         "neighbour purity on test (chance)",
     ]
     notes = [
-        "a code can shrink without becoming more telling: the second to fourth columns do not depend on its scale",
+        "a code can shrink without becoming more telling: of these columns only the second depends on its scale",
         "neighbour purity: share of a test image's five nearest test codes with its label",
+        *notes,
     ]
     return Table("Figure 6 in numbers: features of CAE and ConOCC, reduced", columns, rows, notes)
 
@@ -129,12 +154,12 @@ def _inner(radii: Sequence[float]) -> float:
     return float(np.mean(values < np.quantile(values, 0.95) / 2))
 
 
-def features_figure(found: Mapping[str, Result]) -> Figure:
-    """Draw both planes, coloured by distance to the centre, and the distances of every part."""
+def features_figure(found: Mapping[str, Sequence[Result]]) -> Figure:
+    """Draw both planes, coloured by distance to the centre, and the distances of every part, of the first seed."""
     from ._plots import PALETTE, draw
 
     def paint(axes: Any) -> None:
-        for column, (method, result) in enumerate(found.items()):
+        for column, (method, (result, *_)) in enumerate(found.items()):
             plane = result.value["tsne"]
             axes[0, column].scatter(plane["x"], plane["y"], c=plane["radius"], s=6, cmap="viridis")
             axes[0, column].set(title=f"{method}: t-SNE of training codes", xticks=[], yticks=[])

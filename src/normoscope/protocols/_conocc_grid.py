@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from ._pairs import Difference, differences, told
@@ -49,7 +50,12 @@ def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
     """Return the AUROC of every row, and how much it changes from the larger λ to the smaller one in every setting.
 
     Args:
-        found: Rows by `Setting.row`, each of one seed.
+        found: Rows by `Setting.row`.
+
+    Returns:
+        auroc: Row to its mean over seeds.
+        change: Setting to the AUROC at the smaller λ minus that at the larger one.
+        missing: How many settings were not run at both.
     """
     low, high = RATES
     both = {
@@ -58,8 +64,9 @@ def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
         if {setting.row(low), setting.row(high)} <= found.keys()
     }
     return {
-        "auroc": {name: row.by_seed("auroc")[0] for name, row in found.items()},
-        "change": differences(both),
+        "auroc": {name: fmean(row.by_seed("auroc")) for name, row in found.items()},
+        "change": differences(both, len(SETTINGS)),
+        "missing": len(SETTINGS) - len(both),
     }
 
 

@@ -145,7 +145,8 @@ class Comparison:
         data: Name of the data set.
         size: Number of normals, 0 for all.
         rival: The other row.
-        difference: The dual encoder's metric minus the rival's.
+        metric: What is compared.
+        difference: The dual encoder's minus the rival's.
         pvalue: Of no difference; nan where there is no test.
         corrected: The same after Holm, over all comparisons of its family.
     """
@@ -153,6 +154,7 @@ class Comparison:
     data: str
     size: int
     rival: str
+    metric: str
     difference: Interval
     pvalue: float
     corrected: float
@@ -161,27 +163,37 @@ class Comparison:
         """Return plain values; nan becomes None."""
         tests = {"pvalue": self.pvalue, "corrected": self.corrected}
         known = {name: None if math.isnan(value) else value for name, value in tests.items()}
-        where = {"data": self.data, "size": self.size, "rival": self.rival}
+        where = {"data": self.data, "size": self.size, "rival": self.rival, "metric": self.metric}
         return {**where, "difference": self.difference.to_json(), **known}
 
 
-def comparisons(found: Mapping[Place, Measured], metric: str, rivals: Sequence[str]) -> list[Comparison]:
+def comparisons(
+    found: Mapping[Place, Measured],
+    planned: Sequence[Place],
+    metric: str,
+    rivals: Sequence[str],
+    sizes: Sequence[int] | None = None,
+) -> list[Comparison]:
     """Compare the dual encoder with each rival at every place both stand at; one family of tests.
 
     Args:
         found: What was measured.
+        planned: Every place there will be; a comparison that waits counts as one that shows nothing.
         metric: auroc (DeLong, or bootstrap of several seeds) or accuracy (bootstrap).
         rivals: Rows.
+        sizes: Numbers of normals; every one where None.
     """
-    pairs = []
-    for (data, size, row), ours in found.items():
-        for rival in rivals if row == DUAL else ():
-            theirs = found.get(Place(data, size, rival))
-            difference = None if theirs is None else _difference(metric, ours, theirs)
-            if difference is not None:
-                pairs.append((data, size, rival, *difference))
-    corrected = holm(np.asarray([pvalue for *_, pvalue in pairs]))
-    return [Comparison(*pair, float(p)) for pair, p in zip(pairs, corrected, strict=True)]
+    pairs, waiting = [], 0
+    for place in planned:
+        if place.row not in rivals or (sizes is not None and place.size not in sizes):
+            continue
+        ours, theirs = found.get(place._replace(row=DUAL)), found.get(place)
+        if ours is None or theirs is None:
+            waiting += 1
+        elif (difference := _difference(metric, ours, theirs)) is not None:
+            pairs.append((*place, metric, *difference))
+    corrected = holm(np.asarray([*(pvalue for *_, pvalue in pairs), *[1.0] * waiting]))
+    return [Comparison(*pair, float(p)) for pair, p in zip(pairs, corrected, strict=False)]
 
 
 def _difference(metric: str, ours: Measured, theirs: Measured) -> tuple[Interval, float] | None:
@@ -229,25 +241,24 @@ def _cell(measured: Measured, metric: str) -> str:
     return spread(values) if math.isnan(interval.low) else with_interval(interval, values)
 
 
-def compared(families: Sequence[tuple[str, Sequence[Comparison]]], sizes: Mapping[str, int]) -> Table:
+def compared(families: Sequence[Sequence[Comparison]], sizes: Mapping[str, int]) -> Table:
     """List paired differences with their p-values.
 
     Args:
-        families: Metrics, each with the comparisons by it that were corrected together.
+        families: Comparisons that were corrected together.
         sizes: Data sets to how many normals there are.
     """
     rows = []
-    for metric, family in families:
-        for one in family:
-            tests = [_pvalue(p) for p in (one.pvalue, one.corrected)]
-            size = str(one.size or f"all {sizes[one.data]}")
-            rows.append([DATA[one.data].title, size, metric, one.rival, str(one.difference), *tests])
+    for one in (one for family in families for one in family):
+        tests = [_pvalue(p) for p in (one.pvalue, one.corrected)]
+        size = str(one.size or f"all {sizes[one.data]}")
+        rows.append([DATA[one.data].title, size, one.metric, one.rival, str(one.difference), *tests])
     columns = ["data", "normals", "metric", "dual_encoder minus", "difference", "p", "p after Holm"]
     notes = [
         "same test images and seeds; paired bootstrap over images (patients where known) and seeds, paired DeLong "
         "where there is one seed and images are independent",
-        "Holm over the rows of one kind of rival: the single autoencoder, the same method without validation, the two "
-        "classifiers",
+        "Holm over the rows that one claim asks of: the single autoencoder; the same method without validation; the "
+        "two classifiers' accuracy; every rival with the fewest normals; the one-number statistics with all normals",
     ]
     return Table(COMPARED, columns, rows, notes)
 

@@ -26,7 +26,7 @@ from ..transforms import Preprocessing
 from ..types import Run
 from ._data import read
 
-__all__ = ["Labelled", "Supervised", "labelled", "shares", "work"]
+__all__ = ["Labelled", "Supervised", "has_both", "labelled", "shares", "work"]
 
 Labels = npt.NDArray[np.int64]
 Classifier = Callable[[Tensor], Tensor]
@@ -119,6 +119,11 @@ def labelled(data: str, count: int, seed: int) -> Labelled:
     rows = np.sort(np.concatenate(drawn))
     digest = hashlib.sha256(f"{pool.digest} {rows.tolist()}".encode()).hexdigest()[:20]
     return Labelled(pool.train.subset(rows), pool.train_labels[rows], pool.test, pool.labels, pool.groups, digest)
+
+
+def has_both(data: str) -> bool:
+    """Tell whether the official training images hold both classes; folders made for one-class methods do not."""
+    return len(np.unique(_pool(data).train_labels)) == 2
 
 
 def shares(labels: Labels, count: int) -> tuple[int, int]:

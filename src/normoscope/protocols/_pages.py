@@ -22,6 +22,9 @@ _LATEX = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
     "±": r"$\pm$",
     "–": "--",
     "λ": r"$\lambda$",
@@ -62,9 +65,18 @@ def markdown(content: Mapping[str, Any]) -> str:
     if content["absent"]:
         parts.append("### Not run\n\n" + "\n".join(f"- {data['message']}" for data in content["absent"]))
     made = content["provenance"]
-    hardware = f"{made['hardware']['processor']}, {made['hardware']['precision']}"
-    parts.append(f"Made {made['created'][:10]} by `{made['command']}` at commit {made['commit']} on {hardware}.")
+    parts.append(f"Made {made['created'][:10]} by `{made['command']}` at commit {made['commit']}.{_where(made)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _where(made: Mapping[str, Any]) -> str:
+    """Say when and on what the jobs ran, which may have been in pieces and elsewhere."""
+    if not made["where"]:
+        return ""
+    machines = {f"{one['processor']}, {one['precision']}" for one in made["where"]}
+    jobs = made["jobs"]
+    days = " to ".join(dict.fromkeys((made["first"][:10], made["last"][:10])))
+    return f" {jobs['done']} of {jobs['asked']} jobs ran, {days}, on {'; '.join(sorted(machines))}."
 
 
 def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -75,14 +87,18 @@ def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def latex(content: Mapping[str, Any]) -> str:
     """Return the tables as LaTeX with booktabs' rules, from `as_json`."""
-    parts = ["% needs \\usepackage{booktabs}"]
+    parts = ["% needs \\usepackage{adjustbox, booktabs}"]
     for table in content["tables"]:
         rows = [" & ".join(map(_escaped, row)) + r" \\" for row in table["rows"]]
         head = " & ".join(map(_escaped, table["columns"])) + r" \\"
-        body = "\n".join(
-            [r"\begin{tabular}{" + "l" * len(table["columns"]) + "}", r"\toprule", head, r"\midrule", *rows,
-             r"\bottomrule", r"\end{tabular}"]
-        )  # fmt: skip
+        lines = [
+            r"\begin{adjustbox}{max width=\textwidth}",
+            r"\begin{tabular}{" + "l" * len(table["columns"]) + "}",
+            *(r"\toprule", head, r"\midrule", *rows, r"\bottomrule"),
+            r"\end{tabular}",
+            r"\end{adjustbox}",
+        ]
+        body = "\n".join(lines)
         notes = " ".join(_escaped(note) + "." for note in table["notes"])
         caption = f"\\caption{{{_escaped(table['title'])}. {notes}}}"
         parts.append("\n".join([r"\begin{table}", r"\centering", body, caption, r"\end{table}"]))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..evaluation import paired
-from ..statistics import Interval, holm, over_splits
+from ..runner import Result
+from ..statistics import Interval, holm, mean_variance, over_splits, placements
 from ._rows import Row
 
-__all__ = ["Difference", "changed", "clear", "differences", "differences_over_folds", "told"]
+__all__ = ["Difference", "better", "changed", "differences", "differences_over_folds", "told"]
 
 LEVEL = 0.05
 
@@ -19,8 +21,12 @@ Difference = Mapping[str, Any]
 """value, low, high, how, pvalue, and holm: the p-value adjusted over the family; None where there is none."""
 
 
-def differences(pairs: Mapping[str, tuple[Row, Row]]) -> dict[str, Difference]:
+def differences(pairs: Mapping[str, tuple[Row, Row]], planned: int) -> dict[str, Difference]:
     """Compare the AUROC of two rows on the same test images, for a family of pairs.
+
+    Args:
+        pairs: Rows to compare, as far as they were run.
+        planned: How many pairs the family will have; p-values are adjusted for all of them.
 
     Returns:
         Of each pair: the AUROC of the first minus that of the second.
@@ -29,28 +35,53 @@ def differences(pairs: Mapping[str, tuple[Row, Row]]) -> dict[str, Difference]:
     for name, (one, other) in pairs.items():
         difference = paired(one.labels, one.scores, other.scores, groups=one.groups)
         found[name] = (difference.auroc, difference.pvalue)
-    return _family(found)
+    return _family(found, planned)
 
 
-def differences_over_folds(pairs: Mapping[str, tuple[Row, Row]]) -> dict[str, Difference]:
+def differences_over_folds(pairs: Mapping[str, tuple[Row, Row]], planned: int) -> dict[str, Difference]:
     """Compare the mean AUROC of two rows whose trials are the same folds and seeds, for a family of pairs.
 
+    Args:
+        pairs: Rows to compare, as far as they were run; every fold tests the same abnormal images.
+        planned: How many pairs the family will have; p-values are adjusted for all of them.
+
     Returns:
-        Of each pair: the AUROC of the first minus that of the second, by Nadeau and Bengio's corrected t test.
+        Of each pair: the AUROC of the first minus that of the second, by Nadeau and Bengio's corrected t test with the
+        spread of the abnormal images added.
     """
     found = {}
     for name, (one, other) in pairs.items():
         counts = [result.value["counts"] for result in one.results]
         share = float(np.mean([count["test"] / count["train"] for count in counts]))
-        found[name] = over_splits(np.subtract(one.by_seed("auroc"), other.by_seed("auroc")), share)
-    return _family(found)
+        by_image = np.mean(_placed(one) - _placed(other), axis=0)
+        shared = mean_variance(by_image, _abnormal_patients(one.results))
+        found[name] = over_splits(np.subtract(one.by_seed("auroc"), other.by_seed("auroc")), share, shared)
+    return _family(found, planned)
 
 
-def _family(found: Mapping[str, tuple[Interval, float]]) -> dict[str, Difference]:
-    adjusted = holm(np.asarray([pvalue for _, pvalue in found.values()]))
+def _placed(row: Row) -> npt.NDArray[np.float64]:
+    """(trials, abnormal images): the share of a trial's normals below each abnormal image."""
+    trials = [(np.asarray(r.value["labels"]), np.asarray(r.value[row.part]["test"], np.float64)) for r in row.results]
+    return np.stack([placements(labels, scores)[0] for labels, scores in trials])
+
+
+def _abnormal_patients(trials: Sequence[Result]) -> npt.NDArray[np.int64] | None:
+    """Patients of the abnormal images, by first appearance; None where unknown."""
+    value = trials[0].value
+    if not value["groups"]:
+        return None
+    of = [group for group, label in zip(value["groups"], value["labels"], strict=True) if label == 1]
+    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(of))}
+    return np.asarray([numbers[patient] for patient in of])
+
+
+def _family(found: Mapping[str, tuple[Interval, float]], planned: int) -> dict[str, Difference]:
+    # a pair that was not run yet counts as one that showed nothing, so that no verdict is taken back later
+    pvalues = np.ones(max(planned, len(found)))
+    pvalues[: len(found)] = [pvalue for _, pvalue in found.values()]
     return {
         name: {**interval.to_json(), "pvalue": _known(pvalue), "holm": _known(float(corrected))}
-        for (name, (interval, pvalue)), corrected in zip(found.items(), adjusted, strict=True)
+        for (name, (interval, pvalue)), corrected in zip(found.items(), holm(pvalues), strict=False)
     }
 
 
@@ -60,15 +91,17 @@ def _known(value: float) -> float | None:
 
 def told(difference: Difference) -> str:
     """Print a difference of AUROCs with its interval and adjusted p-value."""
+    if difference["value"] is None:
+        return "–"
     bounds = "" if difference["low"] is None else f" [{difference['low']:+.3f}, {difference['high']:+.3f}]"
     chance = difference["holm"]
     known = "no test" if chance is None else "p < 0.001" if chance < 0.001 else f"p = {chance:.3f}"
     return f"{difference['value']:+.3f}{bounds}, {known}"
 
 
-def clear(difference: Difference) -> bool:
-    """Tell whether the first of two rows is better beyond chance."""
-    return bool(difference["value"] > 0 and changed(difference))
+def better(difference: Difference) -> bool | None:
+    """Tell whether the first of two rows is the better one; None where chance explains what they differ by."""
+    return bool(difference["value"] > 0) if changed(difference) else None
 
 
 def changed(difference: Difference) -> bool:

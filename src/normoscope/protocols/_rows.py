@@ -18,7 +18,10 @@ from ..runner import Result
 from ..statistics import Interval
 from ._tables import over_runs, with_interval
 
-__all__ = ["Row"]
+__all__ = ["REFERENCES", "Row"]
+
+REFERENCES = ("knn", "trivial contrast", "trivial gradient", "trivial bytes")
+"""What stands in every table: a method without training, and one number per image."""
 
 
 @dataclass(frozen=True)

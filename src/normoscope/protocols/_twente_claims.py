@@ -1,4 +1,8 @@
-"""What the Twente study claims, judged by the numbers of its protocol, its own error and rule first."""
+"""What the Twente study claims, judged by the numbers of its protocol, its own error and rule first.
+
+A share or an error decides where its t interval over seeds lies on one side of the limit, so one seed decides nothing.
+A claim about medical images is judged on those that were run, and says which were not.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
+from ..statistics import seeds_interval
 from ._data import DATA
 from ._shape import Claim, Verdict
 from ._twente_images import NOISE
 from ._twente_paper import MEDICAL, PUBLISHED, SETS
 from ._twente_work import PAPER_SIGMA
+from ._verdicts import Truth, above, every, judged
 
 __all__ = ["claims"]
 
@@ -23,6 +31,10 @@ _ALIKE = 0.8
 
 _NEAR_BCE, _NEAR_SHARE, _NEAR_COST = 0.1, 0.1, 0.1
 """Published and measured agree within so much: of the error, in share of images, of the training time."""
+
+_CRUCIAL, _IMPRESSIVE, _LIKE_NOISE = 0.5, 0.5, 0.8
+"""Ours, for the paper names none: a difference in detected share that is crucial, a share that is impressive, and what
+of noise's entropy an image must have, or of a perfect correlation its pixels must not, to resemble noise."""
 
 _KINDS = {"fashion": "FashionMNIST images", "noise": f"own images with noise of σ {PAPER_SIGMA:g}"}
 _NOT_RUN = "not run"
@@ -83,8 +95,24 @@ def _title(name: str) -> str:
     return DATA[name].title if name in DATA else name
 
 
-def _verdict(holds: bool) -> Verdict:
-    return Verdict.HOLDS if holds else Verdict.FAILS
+def _above(values: Sequence[float], limit: float) -> Truth:
+    """Tell whether a mean over seeds is above a limit with its whole interval, or below it."""
+    return above(seeds_interval(np.asarray(values))[0].to_json(), limit)
+
+
+def _near(values: Sequence[float], target: float, width: float) -> Truth:
+    """Tell whether a mean over seeds is within so much of a target with its whole interval, or outside."""
+    below, above = _above(values, target - width), _above(values, target + width)
+    return True if below is True and above is False else False if below is False or above is True else None
+
+
+def _agree(parts: Sequence[Truth]) -> Truth:
+    """Tell what several measures of one thing say where all say the same."""
+    return parts[0] if len(set(parts)) == 1 else None
+
+
+def _opposite(truth: Truth) -> Truth:
+    return None if truth is None else not truth
 
 
 def _without(text: str, where: str, names: Sequence[str]) -> Claim:
@@ -97,17 +125,21 @@ def _also(names: Sequence[str], found: Mapping[str, Any]) -> str:
     return f"; {_NOT_RUN}: {', '.join(missing)}" if missing else ""
 
 
-def _rate(numbers: Mapping[str, Any], name: str, kind: str, score: str = "bce") -> tuple[float, float] | None:
-    """Return the mean detected share and false alarms of the two-sided rule, None where it was not run."""
-    judged = numbers["artificial"].get(name, {}).get(kind) if kind in _KINDS else numbers["real"].get(name)
-    if judged is None:
+Rates = tuple[Sequence[float], Sequence[float]]
+"""Detected share and false alarms, by seed."""
+
+
+def _rate(numbers: Mapping[str, Any], name: str, kind: str, score: str = "bce") -> Rates | None:
+    """Return the rates of the two-sided rule, None where it was not run."""
+    found = numbers["artificial"].get(name, {}).get(kind) if kind in _KINDS else numbers["real"].get(name)
+    if found is None:
         return None
-    rates = judged[score]["two-sided"]
-    return fmean(rates["detected"]), fmean(rates["false_alarms"])
+    rates = found[score]["two-sided"]
+    return rates["detected"], rates["false_alarms"]
 
 
-def _said(rate: tuple[float, float] | None) -> str:
-    return _NOT_RUN if rate is None else f"{100 * rate[0]:.1f} % at {100 * rate[1]:.1f} % false alarms"
+def _said(rate: Rates | None) -> str:
+    return _NOT_RUN if rate is None else f"{100 * fmean(rate[0]):.1f} % at {100 * fmean(rate[1]):.1f} % false alarms"
 
 
 def _both(numbers: Mapping[str, Any], name: str, kind: str) -> str:
@@ -122,9 +154,10 @@ def _published_error(numbers: Mapping[str, Any], name: str) -> Claim:
     if found is None:
         return _without(text, where, [name])
     ours, floor = (fmean(found["train"][measure]) for measure in ("bce", "floor"))
-    why = f"ours {ours:.4f}; a perfect copy has {floor:.4f}, a grey image {math.log(2):.4f}"
-    near = abs(ours - PUBLISHED[name].bce) <= _NEAR_BCE * PUBLISHED[name].bce
-    return Claim(text, where, _verdict(near), why, f"Experiment 1, {_title(name)}, train, BCE")
+    why = f"ours {ours:.4f}; a perfect copy has {floor:.4f}, a grey image {math.log(2):.4f}; asked: within "
+    why += f"{100 * _NEAR_BCE:.0f} %"
+    near = _near(found["train"]["bce"], PUBLISHED[name].bce, _NEAR_BCE * PUBLISHED[name].bce)
+    return judged(text, where, near, why, f"Experiment 1, {_title(name)}, train, BCE")
 
 
 def _published_rate(numbers: Mapping[str, Any], name: str, kind: str) -> Claim:
@@ -142,8 +175,9 @@ def _share_claim(numbers: Mapping[str, Any], name: str, kind: str, paper: float,
     rate = _rate(numbers, name, kind)
     if rate is None:
         return _without(text, "Table 1", [name])
-    near = abs(rate[0] - paper / 100) <= _NEAR_SHARE
-    return Claim(text, "Table 1", _verdict(near), _both(numbers, name, kind), f"Table 1, {_title(name)}")
+    why = f"{_both(numbers, name, kind)}; asked: within {100 * _NEAR_SHARE:.0f} percentage points"
+    near = _near(rate[0], paper / 100, _NEAR_SHARE)
+    return judged(text, "Table 1", near, why, f"Table 1, {_title(name)}")
 
 
 def _ordered_errors(numbers: Mapping[str, Any], high: str, low: str, text: str) -> Claim:
@@ -153,7 +187,8 @@ def _ordered_errors(numbers: Mapping[str, Any], high: str, low: str, text: str) 
     ours = {name: fmean(found[name]["train"]["bce"]) for name in (high, low)}
     floors = {name: fmean(found[name]["train"]["floor"]) for name in (high, low)}
     why = ", ".join(f"{_title(name)} {ours[name]:.4f} (perfect copy {floors[name]:.4f})" for name in ours)
-    return Claim(text, "5.1", _verdict(ours[high] > ours[low]), why, "Experiment 1, train, BCE")
+    gaps = np.subtract(*(found[name]["train"]["bce"] for name in (high, low)))
+    return judged(text, "5.1", _above(gaps.tolist(), 0.0), why, "Experiment 1, train, BCE")
 
 
 def _struggles(numbers: Mapping[str, Any]) -> Claim:
@@ -164,18 +199,16 @@ def _struggles(numbers: Mapping[str, Any]) -> Claim:
         return _without(text, where, [name for name in SETS if name not in found])
     errors, said = {}, []
     for name in ("mnist", *medical):
-        some = {measure: fmean(values) for measure, values in found[name]["held_out"].items()}
+        some = {measure: np.asarray(values) for measure, values in found[name]["held_out"].items()}
         errors[name] = (some["mse"], some["bce"] - some["floor"])
-        left = 100 * some["mse"] / some["mean_image"]
+        squared, left = some["mse"].mean(), 100 * some["mse"].mean() / some["mean_image"].mean()
         said.append(
-            f"{_title(name)}: squared error {some['mse']:.4f} ({left:.0f} % of the mean image's), "
-            f"cross-entropy {errors[name][1]:.4f} above a perfect copy's"
+            f"{_title(name)}: squared error {squared:.4f} ({left:.0f} % of the mean image's), "
+            f"cross-entropy {errors[name][1].mean():.4f} above a perfect copy's"
         )
-    why = "; ".join(said)
-    worse = [errors[name][k] > errors["mnist"][k] for name in medical for k in range(2)]
-    verdict = _verdict(all(worse)) if len(set(worse)) == 1 else Verdict.UNTESTED
-    why += "" if len(set(worse)) == 1 else "; the two measures disagree"
-    return Claim(text, where, verdict, why + _also(MEDICAL, found), "Experiment 1, held-out")
+    worse = [_above((errors[name][k] - errors["mnist"][k]).tolist(), 0.0) for name in medical for k in range(2)]
+    why = "; ".join(said) + ("; the two measures disagree" if {True, False} <= set(worse) else "")
+    return judged(text, where, _agree(worse), why + _also(MEDICAL, found), "Experiment 1, held-out")
 
 
 def _high_entropy(numbers: Mapping[str, Any], other: str, text: str, where: str) -> Claim:
@@ -189,8 +222,8 @@ def _high_entropy(numbers: Mapping[str, Any], other: str, text: str, where: str)
         f"{_title(name)}: " + ", ".join(f"{word} {v:.2f} bits" for word, v in zip(measures.values(), some, strict=True))
         for name, some in values.items()
     )
-    higher = all(a > b for a, b in zip(values["pneumoniamnist"], values[other], strict=True))
-    return Claim(text, where, _verdict(higher), why, "Image entropy")
+    higher = _agree([a > b for a, b in zip(values["pneumoniamnist"], values[other], strict=True)])
+    return judged(text, where, higher, why, "Image entropy")
 
 
 def _resembles_noise(numbers: Mapping[str, Any]) -> Claim:
@@ -198,10 +231,22 @@ def _resembles_noise(numbers: Mapping[str, Any]) -> Claim:
     medical = [name for name in MEDICAL if name in found]
     if not medical or NOISE not in found:
         return _without(text, where, [name for name in MEDICAL if name not in found])
-    named = {name: found[name]["neighbours"]["mean"] for name in (*medical, NOISE)}
-    why = "adjacent pixels correlate " + ", ".join(f"{value:.2f} in {_title(name)}" for name, value in named.items())
-    holds = all(named[name] < 0.5 for name in medical)
-    return Claim(text, where, _verdict(holds), why + _also(MEDICAL, found), "Image entropy, correlation of neighbours")
+    measures = {"shannon": "Shannon entropy", "local": "local entropy", "bytes": "compressed bytes"}
+    shares = {
+        name: {word: found[name][key]["mean"] / found[NOISE][key]["mean"] for key, word in measures.items()}
+        for name in medical
+    }
+    beside = {name: found[name]["neighbours"]["mean"] for name in medical}
+    like = [share >= _LIKE_NOISE for some in shares.values() for share in some.values()]
+    like += [correlation < 1 - _LIKE_NOISE for correlation in beside.values()]
+    why = "; ".join(
+        f"{_title(name)}: of uniform noise's "
+        + ", ".join(f"{word} {100 * share:.0f} %" for word, share in some.items())
+        + f", but adjacent pixels correlate {beside[name]:.2f}"
+        for name, some in shares.items()
+    )
+    why += f"; asked: at least {100 * _LIKE_NOISE:.0f} % of noise's and a correlation below {1 - _LIKE_NOISE:.1f}"
+    return judged(text, where, _agree(like), why + _also(MEDICAL, found), "Image entropy")
 
 
 def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, where: str) -> Claim:
@@ -210,8 +255,8 @@ def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, wher
     if not rates:
         return _without(text, where, names)
     why = "; ".join(f"{_title(name)}, {_KINDS[kind]}: {_both(numbers, name, kind)}" for name, kind in rates)
-    holds = all(rate is not None and rate[0] > _WELL for rate in rates.values())
-    return Claim(text, where, _verdict(holds), why + _also(names, found), cell)
+    well = every(None if rate is None else _above(rate[0], _WELL) for rate in rates.values())
+    return judged(text, where, well, f"{why}; asked: more than {100 * _WELL:.0f} %{_also(names, found)}", cell)
 
 
 def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
@@ -220,9 +265,11 @@ def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
     missing = [name for name, rate in rates.items() if rate is None]
     if missing:
         return _without(text, "5.1", missing)
-    shares = {name: rate[0] for name, rate in rates.items() if rate is not None}
-    why = ", ".join(f"{_title(name)} {100 * share:.1f} %" for name, share in shares.items())
-    return Claim(text, "5.1", _verdict(min(shares, key=lambda n: shares[n]) == "octmnist"), why, "Experiment 2")
+    shares = {name: np.asarray(rate[0]) for name, rate in rates.items() if rate is not None}
+    why = ", ".join(f"{_title(name)} {100 * share.mean():.1f} %" for name, share in shares.items())
+    retina = shares.pop("octmnist")
+    worst = every(_above((share - retina).tolist(), 0.0) for share in shares.values())
+    return judged(text, "5.1", worst, why, "Experiment 2")
 
 
 def _hides(numbers: Mapping[str, Any]) -> Claim:
@@ -257,9 +304,16 @@ def _sweet_spot(numbers: Mapping[str, Any]) -> Claim:
         f"{_title(name)}: {_said_least(some['bce'])} by cross-entropy, {_said_least(some['mse'])} by squared error"
         for name, some in found.items()
     )
-    holds = all(some["bce"] is not None and some["bce"][1] >= _ALIKE for some in found.values())
     why += f"; recognisable is taken as a correlation of {_ALIKE:g} with the clean image" + _also(MEDICAL, swept)
-    return Claim(text, "5.1", _verdict(holds), why, "Detection and false alarms against the noise")
+    spot = every(_spot(sweep) for sweep in swept.values())
+    return judged(text, "5.1", spot, why, "Detection and false alarms against the noise")
+
+
+def _spot(sweep: Mapping[str, Any]) -> Truth:
+    """Tell whether any deviation is detected well enough while the image is still recognisable."""
+    alike = [some for some in sweep.values() if fmean(some["likeness"]) >= _ALIKE]
+    well = [_above(some["bce"]["two-sided"], _WELL) for some in alike]
+    return True if True in well else None if None in well else False
 
 
 def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
@@ -267,17 +321,15 @@ def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
     swept = {name: numbers["sweep"][name] for name in MEDICAL if name in numbers["sweep"]}
     if not swept:
         return _without(text, where, MEDICAL)
-    ends = {}
+    parts, said = [], []
     for name, sweep in swept.items():
-        shares = [fmean(some["bce"]["two-sided"]) for some in sweep.values()]
-        ends[name] = (min(shares), max(shares))
-    why = "; ".join(
-        f"{_title(n)}: {100 * a:.1f} to {100 * b:.1f} % detected, σ 0.02 to 0.5" for n, (a, b) in ends.items()
-    )
-    holds = all(high - low >= 0.5 for low, high in ends.values())
-    return Claim(
-        text, where, _verdict(holds), why + _also(MEDICAL, swept), "Detection and false alarms against the noise"
-    )
+        shares = np.asarray([some["bce"]["two-sided"] for some in sweep.values()])
+        low, high = np.argmin(shares.mean(1)), np.argmax(shares.mean(1))
+        parts.append(_above((shares[high] - shares[low]).tolist(), _CRUCIAL))
+        ends = f"{100 * shares[low].mean():.1f} to {100 * shares[high].mean():.1f} % detected"
+        said.append(f"{_title(name)}: {ends}, σ 0.02 to 0.5")
+    why = f"{'; '.join(said)}; asked: {100 * _CRUCIAL:.0f} percentage points apart{_also(MEDICAL, swept)}"
+    return judged(text, where, every(parts), why, "Detection and false alarms against the noise")
 
 
 def _more_noise(numbers: Mapping[str, Any]) -> Claim:
@@ -288,27 +340,24 @@ def _more_noise(numbers: Mapping[str, Any]) -> Claim:
     least = {name: _least(sweep[name], "bce") for name in ("mnist", *medical)}
     why = "more than 75 % " + "; ".join(f"on {_title(name)} {_said_least(some)}" for name, some in least.items())
     sigmas = {name: math.inf if some is None else some[0] for name, some in least.items()}
-    holds = all(sigmas[name] > sigmas["mnist"] for name in medical)
-    return Claim(
-        text, where, _verdict(holds), why + _also(MEDICAL, sweep), "Detection and false alarms against the noise"
-    )
+    more = every(None if (at := sigmas[name]) == sigmas["mnist"] else at > sigmas["mnist"] for name in medical)
+    return judged(text, where, more, why + _also(MEDICAL, sweep), "Detection and false alarms against the noise")
 
 
 def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
     text, where = "performance depends very much on the task and the data", "5.3"
-    shares: dict[str, list[float]] = {}
+    parts, said = [], []
     for kind in _KINDS:
         rates = [_rate(numbers, name, kind) for name in SETS]
-        known = [rate[0] for rate in rates if rate is not None]
+        known = sorted((np.asarray(rate[0]) for rate in rates if rate is not None), key=np.mean)
         if len(known) > 1:
-            shares[kind] = known
-    if not shares:
+            parts.append(_above((known[-1] - known[0]).tolist(), _NEAR_SHARE))
+            said.append(f"{_KINDS[kind]}: {100 * known[0].mean():.1f} to {100 * known[-1].mean():.1f} % detected")
+    if not parts:
         return _without(text, where, SETS)
-    why = "; ".join(
-        f"{_KINDS[kind]}: {100 * min(s):.1f} to {100 * max(s):.1f} % detected" for kind, s in shares.items()
-    )
-    holds = any(max(some) - min(some) >= _NEAR_SHARE for some in shares.values())
-    return Claim(text, where, _verdict(holds), why + _also(SETS, numbers["artificial"]), "Experiment 2, bce, two-sided")
+    depends: Truth = True if True in parts else None if None in parts else False
+    why = f"{'; '.join(said)}; asked: {100 * _NEAR_SHARE:.0f} percentage points apart"
+    return judged(text, where, depends, why + _also(SETS, numbers["artificial"]), "Experiment 2, bce, two-sided")
 
 
 def _unimpressive(numbers: Mapping[str, Any]) -> Claim:
@@ -316,8 +365,9 @@ def _unimpressive(numbers: Mapping[str, Any]) -> Claim:
     if not found:
         return _without(text, where, MEDICAL)
     why = "; ".join(f"{_title(name)}: {_both(numbers, name, 'real')}" for name in found)
-    holds = all(fmean(scores["bce"]["two-sided"]["detected"]) < 0.5 for scores in found.values())
-    return Claim(text, where, _verdict(holds), why + _also(MEDICAL, found), "Experiment 3")
+    few = every(_opposite(_above(some["bce"]["two-sided"]["detected"], _IMPRESSIVE)) for some in found.values())
+    why += f"; asked: less than {100 * _IMPRESSIVE:.0f} %"
+    return judged(text, where, few, why + _also(MEDICAL, found), "Experiment 3")
 
 
 def _errors_rise(numbers: Mapping[str, Any]) -> Claim:
@@ -328,14 +378,19 @@ def _errors_rise(numbers: Mapping[str, Any]) -> Claim:
     )
     if not found:
         return _without(text, where, MEDICAL)
-    areas = {name: {s: fmean(scores[s]["auroc"]["by_seed"]) for s in ("bce", "mse")} for name, scores in found.items()}
+    areas = {name: {score: some[score]["auroc"] for score in ("bce", "mse")} for name, some in found.items()}
     why = "; ".join(
-        f"{_title(name)}: AUROC {some['bce']:.3f} by cross-entropy, which also measures the image itself, "
-        f"{some['mse']:.3f} by squared error"
+        f"{_title(name)}: AUROC {_interval(some['bce'])} by cross-entropy, the paper's error, which also measures the "
+        f"image itself, {_interval(some['mse'])} by squared error"
         for name, some in areas.items()
     )
-    holds = all(area > 0.5 for some in areas.values() for area in some.values())
-    return Claim(text, where, _verdict(holds), why + _also(MEDICAL, found), "Experiment 3, AUROC")
+    rise = every(above(some["bce"], 0.5) for some in areas.values())
+    return judged(text, where, rise, why + _also(MEDICAL, found), "Experiment 3, AUROC")
+
+
+def _interval(area: Mapping[str, Any]) -> str:
+    bounds = "" if area["low"] is None else f" [{area['low']:.3f}, {area['high']:.3f}]"
+    return f"{area['value']:.3f}{bounds}"
 
 
 def _cost(numbers: Mapping[str, Any]) -> Claim:
@@ -348,6 +403,6 @@ def _cost(numbers: Mapping[str, Any]) -> Claim:
     )
     equal = all(r["low"] >= 1 / (1 + _NEAR_COST) and r["high"] <= 1 + _NEAR_COST for r in others.values())
     differs = any(r["low"] > 1 + _NEAR_COST or r["high"] < 1 / (1 + _NEAR_COST) for r in others.values())
-    verdict = Verdict.HOLDS if equal else Verdict.FAILS if differs else Verdict.UNTESTED
+    truth = True if equal else False if differs else None
     why += f"; equal means within {100 * _NEAR_COST:.0f} %" + _also(SETS, ratios["sets"])
-    return Claim(text, where, verdict, why, "Experiment 4, seconds in turns")
+    return judged(text, where, truth, why, "Experiment 4, seconds in turns")

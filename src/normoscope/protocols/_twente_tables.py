@@ -81,7 +81,8 @@ def _paper(numbers: Mapping[str, Any], absent: Collection[str], quick: bool) -> 
     notes = [
         "mean ± sd over seeds; in brackets the false alarms on held-out images, which the paper leaves out",
         "flagged: cross-entropy outside mean ± 2 sd of the training images' errors, the paper's rule",
-        f"a grey image has a BCE of {_GREY:.3f}: a published error above it is no trained network's",
+        f"a grey image has a BCE of {_GREY:.3f}: a published error above it is no converged network's on greys in "
+        "[0, 1]",
     ]
     if quick:
         notes.append("few images, few epochs, one seed: a check that all runs, no reproduction")

@@ -7,8 +7,7 @@ differs from the paper in: chest X-rays at 28 and 64 pixels stand for its four d
 paper picks the best size by test results; here it is chosen on one half of the test, marked oracle, and compared on
 the other, beside the two that held-out normals choose: lowest error, and knee of the error (largest distance below the
 chord, over log2 of the size). Where there are no official validation normals, a model of one seed per size, trained
-without a tenth of the normals, gives the held-out errors. Square images of 8 to 256 pixels keep their side, others
-become 64; the paper has 64 throughout. Pixel metrics are left out.
+without a tenth of the normals, gives the held-out errors. Pixel metrics are left out.
 """
 
 from __future__ import annotations
@@ -27,9 +26,8 @@ from ._ae4ad_figures import draw_errors, draw_ranking
 from ._ae4ad_jobs import benchmark_job, has_validation, present
 from ._data import DATA, Absent
 from ._pairs import differences, told
-from ._rows import Row
+from ._rows import REFERENCES, Row
 from ._shape import Figure, Outcome, Plan, Table
-from .conocc2020 import REFERENCES
 
 __all__ = ["AE4AD2024", "METRICS", "knee"]
 
@@ -138,10 +136,10 @@ class AE4AD2024:
                 # chosen on the first half of the test images, compared on the second
                 other = {row: found[row].half(second=True) for row in found if row in (*map(_ae, self.sizes), *RIVALS)}
                 best = other[_ae(choice["oracle"])]
-                numbers["below_best"][data] = differences(
-                    {str(size): (best, other[_ae(size)]) for size in self.sizes if size != choice["oracle"]}
-                )
-                numbers["tuned_minus"][data] = differences({row: (best, other[row]) for row in RIVALS if row in other})
+                sizes = {str(size): (best, other[_ae(size)]) for size in self.sizes if size != choice["oracle"]}
+                numbers["below_best"][data] = differences(sizes, len(sizes))
+                rivals = {row: (best, other[row]) for row in RIVALS if row in other}
+                numbers["tuned_minus"][data] = differences(rivals, len(RIVALS))
         return numbers
 
     def _choice(self, sweep: Mapping[str, Any], rows: Mapping[str, Row]) -> dict[str, int | None]:
@@ -275,7 +273,7 @@ def _ae(size: int) -> str:
 
 
 def _absence(data: str, rows: Mapping[str, Any]) -> str:
-    return "" if data in rows else f" ({NOT_RUN})"
+    return f" ({NOT_RUN})" if DATA[data].place is None else "" if data in rows else " (not run yet)"
 
 
 def _published_sweep(rows: Mapping[str, Mapping[str, Row]]) -> Table:

@@ -1,0 +1,40 @@
+"""What a claim's verdict follows from: statements that are true, false, or undecided by the data at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ._shape import Claim, Verdict
+
+__all__ = ["Truth", "above", "every", "judged"]
+
+Truth = bool | None
+"""Whether a statement is true; None where chance explains what was seen, or something is not run yet."""
+
+
+def every(parts: Iterable[Truth]) -> Truth:
+    """Tell whether all statements are true: one that is false decides, one that is undecided leaves it open."""
+    found = set(parts)
+    return False if False in found else None if None in found or not found else True
+
+
+def above(interval: Mapping[str, Any], limit: float) -> Truth:
+    """Tell whether a value is above a limit with its whole interval, or below it; undecided without an interval."""
+    if interval["low"] is None:
+        return None
+    return True if interval["low"] > limit else False if interval["high"] < limit else None
+
+
+def judged(text: str, where: str, truth: Truth, why: str, cell: str) -> Claim:
+    """Put a claim that was looked at into words.
+
+    Args:
+        text: The claim.
+        where: Where the paper makes it.
+        truth: What the numbers say.
+        why: The numbers.
+        cell: Where they stand.
+    """
+    verdict = {True: Verdict.HOLDS, False: Verdict.FAILS, None: Verdict.UNTESTED}[truth]
+    return Claim(text, where, verdict, f"undecided: {why}" if truth is None else why, cell)
