@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from interruptions import Failing
+from normoscope.errors import DataChangedError
 from normoscope.fingerprints import code_fingerprint
 from normoscope.images import PixelStore
 from normoscope.methods.twente import Twente
@@ -212,7 +213,7 @@ def test_measures_of_images_are_what_their_formulas_say() -> None:
 
 
 def test_cost_is_timed_in_turns_on_equally_many_images(made: Path, tmp_path: Path) -> None:
-    arguments = {"data": ["mnist", "pneumoniamnist"], "seed": 1, "images": 90, "rounds": 2}
+    arguments = {"data": ["mnist", "pneumoniamnist"], "seed": 1, "images": 90, "rounds": 2, "digest": []}
     value = work.cost(arguments, tmp_path)
     assert list(value["seconds"]) == ["mnist", "pneumoniamnist", NOISE]
     assert all(len(seconds) == 2 and min(seconds) > 0 for seconds in value["seconds"].values())
@@ -222,6 +223,17 @@ def test_cost_is_timed_in_turns_on_equally_many_images(made: Path, tmp_path: Pat
     down = 18 * (784 * 1 * 16 + 196 * 16 * 8 + 49 * 8 * 8 + 16 * 8 * 8)
     up = 18 * (64 * 8 * 8 + 256 * 8 * 16 + 784 * 16 * 1)
     assert down + up / 2.25 < value["flops"] < down + up
+
+
+def test_no_job_takes_other_images_than_it_was_planned_with(made: Path, tmp_path: Path) -> None:
+    plan = Twente2023(quick=True).plan()
+    by_kind = {job.work.rpartition(":")[2]: job for job in plan.jobs if job.arguments["data"] != NOISE}
+    assert by_kind.keys() == {"artificial", "real", "describe", "cost"}
+    for kind, job in by_kind.items():
+        digest = job.arguments["digest"]
+        other = [*digest[:-1], "other"] if isinstance(digest, list) else "other"
+        with pytest.raises(DataChangedError, match="its images are not those the job was planned with"):
+            getattr(work, kind)({**job.arguments, "digest": other}, tmp_path / kind)
 
 
 # the numbers

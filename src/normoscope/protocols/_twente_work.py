@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import DataChangedError
 from ..features import bytes_statistic
 from ..images import PixelStore, batches
 from ..methods.knn import KNN
@@ -54,7 +55,7 @@ class Setting:
         anomalies: Test at most so many anomalies of a kind.
         strangers: Data set whose images are anomalies; empty where it is absent.
         pictures: So many images are returned with their reconstructions.
-        digest: Hash of all images read.
+        digest: Hash of all images read; empty is not checked.
     """
 
     data: str
@@ -71,6 +72,9 @@ class Setting:
 def artificial(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
     """Train on all classes; score held-out images, another data set's, and own images with noise.
 
+    Raises:
+        DataChangedError: The images are not those the job was planned with; so do the other jobs.
+
     Returns:
         counts of images; train: mean and sd of every score over the training images (none of knn, which knows them);
         errors: scores of held_out, fashion and noise at the paper's deviation; labels of held_out; noisy: positions in
@@ -79,6 +83,7 @@ def artificial(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]
         epochs, first and last loss; pictures: grey values 0 to 255.
     """
     setting, images = Setting(**arguments), pictures(arguments["data"])
+    _same(setting.digest, setting.data, setting.strangers)
     train = images.training(normals_alone=False, limit=setting.limit, seed=setting.seed)
     held_out, labels = images.tested(setting.held_out)
     detector, scorers, record = _fitted(setting, train, checkpoint)
@@ -110,6 +115,7 @@ def real(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         abnormal (test images) and, where these are fewer than asked for, borrowed (abnormal training images).
     """
     setting, images = Setting(**arguments), pictures(arguments["data"])
+    _same(setting.digest, setting.data)
     train = images.training(normals_alone=True, limit=setting.limit, seed=setting.seed)
     held_out, _ = images.tested(setting.held_out, 0)
     abnormal, _ = images.tested(setting.anomalies, 1)
@@ -129,6 +135,7 @@ def describe(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         For every measure of `_measures` its mean and standard deviation over images; images: how many.
     """
     count = arguments["images"]
+    _same(arguments["digest"], arguments["data"])
     store = uniform_noise(count, 0) if arguments["data"] == NOISE else pictures(arguments["data"]).some(count)
     batch = store.batch(np.arange(len(store)))
     values = {name: np.asarray(value, np.float64) for name, value in _measures(batch).items()}
@@ -145,6 +152,7 @@ def cost(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         seconds of every round by data set; images of a round, an epoch each; flops of one image's forward pass.
     """
     names, seed = [*arguments["data"], NOISE], arguments["seed"]
+    _same("".join(arguments["digest"]), *arguments["data"])
     found = {name: pictures(name) for name in arguments["data"]}
     fewest = min([arguments["images"], *(int(np.sum(~some.testing)) for some in found.values())])
     stores = {name: _for_cost(found.get(name), fewest, seed) for name in names}
@@ -156,6 +164,16 @@ def cost(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         for name in names[first:] + names[:first]:
             seconds[name].append(round(recipe.fit(stores[name], run).history.epochs[0].seconds, 6))
     return {"seconds": seconds, "images": fewest, "flops": _flops(stores[NOISE])}
+
+
+def _same(digest: str, *names: str) -> None:
+    """Refuse other images than those a job was planned with.
+
+    Raises:
+        DataChangedError: They are others.
+    """
+    if digest not in ("", "".join(pictures(name).digest for name in names if name not in ("", NOISE))):
+        raise DataChangedError(" or ".join(name for name in names if name))
 
 
 def _for_cost(images: Pictures | None, count: int, seed: int) -> PixelStore:
