@@ -471,7 +471,7 @@ def test_better_than_chance_asks_for_the_interval_and_a_difference_for_its_test(
     both_bad = {claim.text: claim for claim in claims(numbers(0.45, 0.3), quick=False)}
     claim = next(claim for text, claim in both_bad.items() if "two encoders" in text)
     assert claim.verdict is Verdict.UNTESTED
-    assert "higher after Holm in 2 of 2 comparisons, with it above 0.5 in 0" in claim.why
+    assert "higher after Holm in 2 of 2 comparisons, with its interval above 0.5 in 0" in claim.why
 
 
 def test_one_classifier_alone_does_not_stand_for_classification_methods() -> None:

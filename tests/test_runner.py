@@ -85,7 +85,7 @@ def test_an_interrupt_ends_what_is_under_way_and_keeps_what_is_done(to_all: bool
         [sys.executable, str(tmp_path / "driver.py")], env=environment, start_new_session=True, stderr=subprocess.PIPE
     )
     deadline = time.monotonic() + 60
-    while not log.exists() or len(log.read_text().splitlines()) < 4:
+    while not log.exists() or len(log.read_text().splitlines()) < 4 or len(list(folder.glob("*.json"))) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     (os.killpg if to_all else os.kill)(driver.pid, signal.SIGINT)

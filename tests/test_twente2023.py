@@ -439,7 +439,7 @@ def ratio(value: float, low: float, high: float) -> dict[str, Any]:
 
 def measured(shannon: float, neighbours: float) -> dict[str, Any]:
     found = {"shannon": shannon, "local": shannon - 1, "bytes": 100 * shannon, "neighbours": neighbours}
-    return {name: {"mean": value} for name, value in found.items()}
+    return {"images": 400, **{name: {"mean": value, "sd": 1.0} for name, value in found.items()}}
 
 
 def numbers() -> dict[str, Any]:
@@ -511,7 +511,8 @@ def test_claims_turn_where_the_numbers_do() -> None:
     content["reconstruction"]["pneumoniamnist"] = errors(0.70, 0.62, 0.01)
     content["artificial"]["pneumoniamnist"]["noise"] = rates(0.02)
     content["real"]["pneumoniamnist"] = rates(0.6)
-    content["real"]["pneumoniamnist"]["bce"]["auroc"] = area(0.36)
+    for score in ("bce", "mse"):
+        content["real"]["pneumoniamnist"][score]["auroc"] = area(0.36)
     content["sweep"]["pneumoniamnist"] = swept([0.2, 0.3, 0.4], [0.9, 0.85, 0.4])
     content["cost_ratios"]["sets"]["pneumoniamnist"] = ratio(1.5, 1.3, 1.7)
     content["entropy"]["pneumoniamnist"] = measured(1.0, 0.9)
@@ -544,9 +545,11 @@ def test_what_seeds_disagree_on_and_one_seed_are_undecided() -> None:
     content = numbers()
     real = content["real"]["pneumoniamnist"]
     real["bce"]["two-sided"] = {"detected": [0.2, 0.3, 0.7], "false_alarms": seeds(0.05)}
-    real["bce"]["auroc"] = area(0.52)
+    real["mse"]["auroc"] = area(0.36)  # by one measure higher, by the other lower
     content["sweep"]["mnist"] = content["sweep"]["pneumoniamnist"]
-    for text in ("not detected impressively", "26.0 % of real", "higher than that of normals", "need more noise"):
+    content["entropy"]["mnist"] = measured(6.75, 0.78)
+    waiting = ("not detected impressively", "26.0 % of real", "higher than that of normals", "need more noise")
+    for text in (*waiting, "entropy of chest X-rays is high"):
         assert verdict(content, text) is Verdict.UNTESTED
         assert next(claim for claim in claims(content) if text in claim.text).why.startswith("undecided: ")
     alone = numbers()

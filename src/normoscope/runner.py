@@ -10,6 +10,7 @@ depend on how many run at once, for each job computes in one thread.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import json
@@ -22,7 +23,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import connection
@@ -37,6 +38,8 @@ from .types import Run
 __all__ = ["Done", "Engine", "Job", "Processes", "Result", "checkpoint_of", "finished", "perform", "run_jobs"]
 
 _ATTEMPTS = 3
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a full disk or an exceeded quota."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +122,17 @@ def perform(job: Job, checkpoint: Path) -> dict[str, Any] | str:
     """Do one job in this process; return what its result file will hold, or say what went wrong.
 
     In words, for an exception that takes facts is not rebuilt from its sentence in another process.
+
+    Raises:
+        OSError: The disk is full.
     """
     module, _, function = job.work.partition(":")
     began = time.perf_counter()
     try:
         value = getattr(importlib.import_module(module), function)(job.arguments, checkpoint)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # the next job would meet it too
         return str(error) or type(error).__name__
     return {
         "name": job.name,
@@ -203,16 +211,17 @@ class Processes:
         spawn = multiprocessing.get_context("spawn")
         others = set(multiprocessing.active_children())
         with _one_thread(), ProcessPoolExecutor(self.at_once, spawn, initializer=_begin) as pool:
-            waiting: dict[Future[dict[str, Any] | str], Job] = {
-                pool.submit(perform, job, checkpoint_of(job, folder)): job for job in jobs
-            }
+            waiting: dict[Future[dict[str, Any] | str], Job] = {}
             try:
+                with suppress(BrokenProcessPool):
+                    for job in jobs:
+                        waiting[pool.submit(perform, job, checkpoint_of(job, folder))] = job
                 while waiting:
                     for done in wait(waiting, return_when=FIRST_COMPLETED).done:
-                        job, error = waiting.pop(done), done.exception()
-                        if isinstance(error, BrokenProcessPool):
-                            return
-                        yield job, done.result()
+                        job = waiting.pop(done)
+                        # where a process died, the jobs that were under way or waiting are left out
+                        if not isinstance(done.exception(), BrokenProcessPool):
+                            yield job, done.result()
             except BaseException:
                 # the pool would finish everything that was asked for, and nobody would store it
                 pool.shutdown(wait=False, cancel_futures=True)

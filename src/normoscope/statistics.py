@@ -288,8 +288,8 @@ def over_splits(
         shared: Variance of the mean that comes from images which every split tests, as of `mean_variance`.
 
     Returns:
-        Student's t interval with J - 1 degrees of freedom, and the two-sided p-value; no bounds and nan with one split
-        or where all are equal.
+        Student's t interval with J - 1 degrees of freedom, and the two-sided p-value; no bounds and nan with one split,
+        without any spread, or where `shared` is nan.
 
     Reference: Nadeau & Bengio, Inference for the Generalization Error, Machine Learning 52 (2003).
     """
@@ -299,6 +299,8 @@ def over_splits(
     if n < 2:
         return Interval.without_bounds(mean, "no interval: one split"), math.nan
     error = math.sqrt((1 / n + test_per_train) * float(np.var(values, ddof=1)) + shared)
+    if math.isnan(error):
+        return Interval.without_bounds(mean, "no interval: the spread of what all splits share is unknown"), math.nan
     if error == 0:
         return Interval.without_bounds(mean, "no interval: all splits are equal"), 1.0 if mean == 0 else math.nan
     half = float(stdtrit(n - 1, 1 - _TAIL)) * error

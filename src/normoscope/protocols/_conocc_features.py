@@ -102,13 +102,18 @@ def in_numbers(found: Mapping[str, Sequence[Result]]) -> dict[str, Any]:
     if {"cae", "conocc"} <= numbers.keys():
         pairs = list(zip(numbers["conocc"], numbers["cae"], strict=True))
         gaps = {
-            "log_spread": [math.log(one["spread"]["train"] / other["spread"]["train"]) for one, other in pairs],
+            "log_spread": [_log_ratio(one["spread"]["train"], other["spread"]["train"]) for one, other in pairs],
             **{name: [one[name] - other[name] for one, other in pairs] for name in ("inner", "purity")},
         }
         numbers["against_cae"] = {
             name: {**seeds_interval(np.asarray(gap))[0].to_json(), "seeds": len(gap)} for name, gap in gaps.items()
         }
     return numbers
+
+
+def _log_ratio(one: float, other: float) -> float:
+    """Return log(one / other), nan where codes have collapsed to a point."""
+    return math.log(one / other) if one > 0 and other > 0 else math.nan
 
 
 def _numbers(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
     Returns:
         auroc: Row to its mean over seeds.
         change: Setting to the AUROC at the smaller λ minus that at the larger one.
+        minus_cae: ConOCC's rows to their AUROC minus CAE's at the same λ.
         missing: How many settings were not run at both.
     """
     low, high = RATES
@@ -63,9 +64,16 @@ def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
         for setting in SETTINGS
         if {setting.row(low), setting.row(high)} <= found.keys()
     }
+    beside = {
+        name: (found[name], found[CAE.row(rate)])
+        for rate in RATES
+        for setting in SETTINGS
+        if setting != CAE and {name := setting.row(rate), CAE.row(rate)} <= found.keys()
+    }
     return {
         "auroc": {name: fmean(row.by_seed("auroc")) for name, row in found.items()},
         "change": differences(both, len(SETTINGS)),
+        "minus_cae": differences(beside, len(RATES) * (len(SETTINGS) - 1)),
         "missing": len(SETTINGS) - len(both),
     }
 

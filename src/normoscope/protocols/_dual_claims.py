@@ -159,13 +159,13 @@ def _helps(text: str, tests: Sequence[Mapping[str, Any]], rows: Rows, waiting: b
     """Ask that the AUROC is higher after Holm, and above chance, in at least half of the comparisons; lower in none."""
     if not tests:
         return _untested(text, _IMPLIED)
-    useful = [one for one in tests if rows[one["data"]][str(one["size"] or "all")][DUAL]["auroc"]["value"] > 0.5]
+    useful = [one for one in tests if above(rows[one["data"]][str(one["size"] or "all")][DUAL]["auroc"], 0.5)]
     better, worse = _significant(tests, 1), _significant(tests, -1)
     counted = _significant(useful, 1)
     listed = ", ".join(f"{one['difference']['value']:+.3f}" for one in tests)
     why = (
-        f"AUROC higher after Holm in {better} of {len(tests)} comparisons, with it above 0.5 in {counted} (asked: "
-        f"half of all), and lower in {worse} (asked: none); differences {listed}{_rest(waiting)}"
+        f"AUROC higher after Holm in {better} of {len(tests)} comparisons, with its interval above 0.5 in {counted} "
+        f"(asked: half of all), and lower in {worse} (asked: none); differences {listed}{_rest(waiting)}"
     )
     truth: Truth = False if worse else True if 2 * counted >= len(tests) else None
     return judged(text, _IMPLIED, _so_far(truth, waiting), why, COMPARED)
