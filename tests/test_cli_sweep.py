@@ -42,7 +42,7 @@ def test_a_sweep_shows_what_normals_say_and_what_each_selector_takes(typed: Type
     assert stored["oracle"] is None
     assert stored["choice"]["value"] in (2, 8, 32)
     assert (tmp_path / "s" / "sweep.svg").read_text().startswith("<?xml")
-    assert {file.suffix for file in (tmp_path / "s" / "jobs").iterdir()} == {".json"}
+    assert {file.suffix or file.name for file in (tmp_path / "s" / "jobs").iterdir()} == {".json", ".lock"}
 
 
 def test_the_selectors_that_can_be_typed_are_those_that_are() -> None:

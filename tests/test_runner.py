@@ -73,9 +73,10 @@ def test_an_interrupt_ends_what_is_under_way_and_keeps_what_is_done(to_all: bool
     folder, log = tmp_path / "jobs", tmp_path / "log"
     jobs = [*squares(2, log=str(log)), *squares(8, seconds=60, log=str(log))]
     code = (
-        "import pathlib, toy_jobs\n"
+        "import pathlib, signal, toy_jobs\n"
         "from normoscope.runner import Job, Processes, run_jobs\n"
         "if __name__ == '__main__':\n"
+        "    signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # what started the tests may ignore it
         f"    jobs = [Job(n, 'toy_jobs:square', a) for n, a in {[(job.name, dict(job.arguments)) for job in jobs]}]\n"
         f"    run_jobs(jobs, pathlib.Path({str(folder)!r}), engine=Processes(2))\n"
     )

@@ -106,7 +106,7 @@ def test_a_sweep_tells_what_normals_say_of_every_candidate_and_repeats_nothing(
             # the score of an ae is its error on the scale [-1, 1]: four times that on [0, 1]
             assert np.mean(run["held_out"]) == pytest.approx(4 * run["error"]["held_out"], rel=2e-2)
     # of the images nothing stays behind
-    assert {file.suffix for file in tmp_path.iterdir()} == {".json"}
+    assert {file.suffix or file.name for file in tmp_path.iterdir()} == {".json", ".lock"}
     again = sweep(axis, small_phantom, tmp_path, seeds=(0, 1), engine=idle)
     assert again.found == found.found
 
@@ -140,7 +140,7 @@ def test_images_are_removed_however_a_sweep_ends_and_those_that_a_killed_one_lef
         (tmp_path / left / "pool.npy").write_bytes(b"pixels")
     with pytest.raises(end):
         sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=broken)
-    assert sorted(file.suffix or file.name for file in tmp_path.iterdir()) == [".json", "data-of-the-user"]
+    assert sorted(file.suffix or file.name for file in tmp_path.iterdir()) == [".json", ".lock", "data-of-the-user"]
 
 
 def test_a_finished_sweep_writes_no_images_again(
