@@ -19,6 +19,7 @@
     │   ├── ModelNotFoundError     no model folder at this path
     │   ├── DamagedModelError      a file is missing, truncated or changed
     │   └── NewerFormatError       written by a later version
+    ├── FolderBusyError            another run is at work in the folder
     ├── NotCalibratedError         too few normals for the wished false-alarm rate
     ├── JobError                   a job of a long run failed
     └── TrainingError
@@ -31,15 +32,18 @@ The command line prints the sentence on one line and exits with code 2.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "DISK_FULL",
     "CheckpointError",
     "DamagedModelError",
     "DataChangedError",
     "DataError",
     "DataNotFoundError",
     "DivergedError",
+    "FolderBusyError",
     "ImageDepthError",
     "ImageShapeError",
     "JobError",
@@ -59,6 +63,10 @@ __all__ = [
     "UnreadableImageError",
     "UnreadableImagesError",
 ]
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system says of a full disk or an exceeded quota."""
 
 
 class NormoscopeError(Exception):

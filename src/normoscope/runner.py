@@ -10,7 +10,6 @@ depend on how many run at once, for each job computes in one thread.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import importlib
 import json
@@ -30,7 +29,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
-from .errors import FolderBusyError, JobError
+from .errors import DISK_FULL, FolderBusyError, JobError
 from .fingerprints import circumstances, code_fingerprint
 from .persistence import write_atomically
 from .types import Run
@@ -38,8 +37,6 @@ from .types import Run
 __all__ = ["Done", "Engine", "Job", "Processes", "Result", "checkpoint_of", "finished", "perform", "run_jobs"]
 
 _ATTEMPTS = 3
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says of a full disk or an exceeded quota."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def perform(job: Job, checkpoint: Path) -> dict[str, Any] | str:
     try:
         value = getattr(importlib.import_module(module), function)(job.arguments, checkpoint)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise  # the next job would meet it too
         return str(error) or type(error).__name__
     return {
@@ -169,7 +166,9 @@ def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> l
     pending = {job.key: job for job in jobs if finished(job, folder) is None}
     failures: list[JobError] = []
     with _bar(jobs, list(pending.values()), progress) as advance:
-        for _ in range(_ATTEMPTS if pending else 0):
+        for _ in range(_ATTEMPTS):
+            if not pending:
+                break
             with closing(engine(list(pending.values()), folder)) as work:
                 for job, content in work:
                     if isinstance(content, str):
@@ -179,8 +178,6 @@ def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> l
                         shutil.rmtree(checkpoint_of(job, folder), ignore_errors=True)
                     del pending[job.key]
                     advance(job)
-            if not pending:
-                break
     failures += [
         JobError(job.name, f"its process died {_ATTEMPTS} times (too little memory?)") for job in pending.values()
     ]

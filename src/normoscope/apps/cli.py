@@ -6,14 +6,13 @@ Exit codes: 0 done · 1 unexpected failure (with a traceback) · 2 wrong input, 
 from __future__ import annotations
 
 import argparse
-import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, cast
 
 from .._version import __version__
-from ..errors import NormoscopeError
+from ..errors import DISK_FULL, NormoscopeError
 
 __all__ = ["main", "parser"]
 
@@ -65,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT) and error.filename is None:
+        if error.errno in DISK_FULL and error.filename is None:
             print(f"normoscope: error: {(error.strerror or 'disk full').lower()}.", file=sys.stderr)
             return 2
         if error.filename is None or error.strerror is None:

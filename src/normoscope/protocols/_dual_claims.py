@@ -8,7 +8,7 @@ from typing import Any
 from ._data import DATA
 from ._dual_rows import COMPARED, DUAL, SEES_LABELS
 from ._shape import Claim, Verdict
-from ._verdicts import Truth, above, every, judged
+from ._verdicts import Truth, above, every, judged, printed
 
 __all__ = ["claims"]
 
@@ -85,7 +85,7 @@ def _better_than_chance(text: str, places: Places, waiting: bool) -> Claim:
         return _untested(text, _WHERE)
     aurocs = {_at(data, size): of[DUAL]["auroc"] for data, size, of in places}
     sides = [above(auroc, 0.5) for auroc in aurocs.values()]
-    listed = "; ".join(f"{where} {_printed(auroc)}" for where, auroc in aurocs.items())
+    listed = "; ".join(f"{where} {printed(auroc)}" for where, auroc in aurocs.items())
     why = f"the AUROC's interval lies above 0.5 in {sides.count(True)} of {len(aurocs)}: {listed}{_rest(waiting)}"
     return judged(text, _WHERE, _so_far(every(sides), waiting), why, "tables by number of normals, dual_encoder")
 
@@ -97,11 +97,6 @@ def _so_far(truth: Truth, waiting: bool) -> Truth:
 
 def _rest(waiting: bool) -> str:
     return "; some of it is not run yet" if waiting else ""
-
-
-def _printed(figures: Mapping[str, Any]) -> str:
-    bounds = "" if figures["low"] is None else f" [{figures['low']:.3f}, {figures['high']:.3f}]"
-    return f"{figures['value']:.3f}{bounds}"
 
 
 def _ahead(text: str, tests: Sequence[Mapping[str, Any]], waiting: bool) -> Claim:

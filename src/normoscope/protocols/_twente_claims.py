@@ -1,8 +1,8 @@
-"""What the Twente study claims, judged by the numbers of its protocol, its own error and rule first.
+"""What the Twente study claims, judged by the numbers of its protocol, by its own error and rule.
 
 A share or an error of a trained network decides where its t interval over seeds lies on one side of the limit, so one
-seed decides nothing; a ranking of test images where its interval over images and seeds does.
-A claim about medical images is judged on those that were run, and says which were not.
+seed decides nothing; a ranking of test images where its interval over images and seeds does. What two measures tell
+differently stays open. A claim about medical images is judged on those that were run, and says which were not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ._shape import Claim, Verdict
 from ._twente_images import NOISE
 from ._twente_paper import MEDICAL, PUBLISHED, SETS
 from ._twente_work import PAPER_SIGMA
-from ._verdicts import Truth, above, every, judged
+from ._verdicts import Truth, above, every, judged, printed, some
 
 __all__ = ["claims"]
 
@@ -103,8 +103,8 @@ def _above(values: Sequence[float], limit: float) -> Truth:
 
 def _near(values: Sequence[float], target: float, width: float) -> Truth:
     """Tell whether a mean over seeds is within so much of a target with its whole interval, or outside."""
-    below, above = _above(values, target - width), _above(values, target + width)
-    return True if below is True and above is False else False if below is False or above is True else None
+    past_low, past_high = _above(values, target - width), _above(values, target + width)
+    return every([past_low, _opposite(past_high)])
 
 
 def _agree(parts: Sequence[Truth]) -> Truth:
@@ -290,12 +290,16 @@ def _hides(numbers: Mapping[str, Any]) -> Claim:
 
 def _least(sweep: Mapping[str, Any], score: str) -> tuple[float, float] | None:
     """Return the least deviation from which on more than 75 % are detected, and its likeness; None where none is."""
-    good = [fmean(some[score]["two-sided"]) > _WELL for some in sweep.values()]
-    if not good or not good[-1]:
-        return None
-    first = len(good) - next((k for k, well in enumerate(reversed(good)) if not well), len(good))
-    sigma = list(sweep)[first]
-    return float(sigma), fmean(sweep[sigma]["likeness"])
+    sigma = _start({sigma: fmean(one[score]["two-sided"]) > _WELL for sigma, one in sweep.items()})
+    return None if sigma is None else (float(sigma), fmean(sweep[sigma]["likeness"]))
+
+
+def _start(good: Mapping[str, bool]) -> str | None:
+    """Return the first key from which on all values are true."""
+    start = None
+    for key, value in good.items():
+        start = (start or key) if value else None
+    return start
 
 
 def _said_least(least: tuple[float, float] | None) -> str:
@@ -319,9 +323,8 @@ def _sweet_spot(numbers: Mapping[str, Any]) -> Claim:
 
 def _spot(sweep: Mapping[str, Any]) -> Truth:
     """Tell whether any deviation is detected well enough while the image is still recognisable."""
-    alike = [some for some in sweep.values() if fmean(some["likeness"]) >= _ALIKE]
-    well = [_above(some["bce"]["two-sided"], _WELL) for some in alike]
-    return True if True in well else None if None in well or not well else False
+    alike = [one for one in sweep.values() if fmean(one["likeness"]) >= _ALIKE]
+    return some(_above(one["bce"]["two-sided"], _WELL) for one in alike)
 
 
 def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
@@ -356,9 +359,8 @@ def _more_noise(numbers: Mapping[str, Any]) -> Claim:
 def _from(sweep: Mapping[str, Any], *, sure: bool) -> float:
     """Return the deviation from which on more than 75 % are detected, surely or possibly by the interval over seeds."""
     wanted = (True,) if sure else (True, None)
-    good = [_above(some["bce"]["two-sided"], _WELL) in wanted for some in sweep.values()]
-    first = len(good) - next((k for k, well in enumerate(reversed(good)) if not well), len(good))
-    return float(list(sweep)[first]) if first < len(good) else math.inf
+    sigma = _start({sigma: _above(one["bce"]["two-sided"], _WELL) in wanted for sigma, one in sweep.items()})
+    return math.inf if sigma is None else float(sigma)
 
 
 def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
@@ -373,7 +375,7 @@ def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
     if not parts:
         return _without(text, where, SETS)
     complete = all(_rate(numbers, name, kind) is not None for name in SETS for kind in _KINDS)
-    depends: Truth = True if True in parts else False if complete and None not in parts else None
+    depends = some([*parts, *([] if complete else [None])])
     why = f"{'; '.join(said)}; asked: {100 * _NEAR_SHARE:.0f} percentage points apart"
     return judged(text, where, depends, why + _also(SETS, numbers["artificial"]), "Experiment 2, bce, two-sided")
 
@@ -398,17 +400,12 @@ def _errors_rise(numbers: Mapping[str, Any]) -> Claim:
         return _without(text, where, MEDICAL)
     areas = {name: {score: some[score]["auroc"] for score in ("bce", "mse")} for name, some in found.items()}
     why = "; ".join(
-        f"{_title(name)}: AUROC {_interval(some['bce'])} by cross-entropy, the paper's error, which also measures the "
-        f"image itself, {_interval(some['mse'])} by squared error, which does not"
+        f"{_title(name)}: AUROC {printed(some['bce'])} by cross-entropy, the paper's error, which also measures the "
+        f"image itself, {printed(some['mse'])} by squared error, which does not"
         for name, some in areas.items()
     )
     rise = _agree([above(some[score], 0.5) for some in areas.values() for score in some])
     return judged(text, where, rise, why + _also(MEDICAL, found), "Experiment 3, AUROC")
-
-
-def _interval(area: Mapping[str, Any]) -> str:
-    bounds = "" if area["low"] is None else f" [{area['low']:.3f}, {area['high']:.3f}]"
-    return f"{area['value']:.3f}{bounds}"
 
 
 def _cost(numbers: Mapping[str, Any]) -> Claim:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ._shape import Claim, Verdict
 
-__all__ = ["Truth", "above", "every", "judged"]
+__all__ = ["Truth", "above", "every", "judged", "printed", "some"]
 
 Truth = bool | None
 """Whether a statement is true; None where chance explains what was seen, or something is not run yet."""
@@ -17,6 +17,18 @@ def every(parts: Iterable[Truth]) -> Truth:
     """Tell whether all statements are true: one that is false decides, one that is undecided leaves it open."""
     found = set(parts)
     return False if False in found else None if None in found or not found else True
+
+
+def some(parts: Iterable[Truth]) -> Truth:
+    """Tell whether any statement is true: one that is decides, one that is undecided leaves it open."""
+    found = set(parts)
+    return True if True in found else None if None in found or not found else False
+
+
+def printed(interval: Mapping[str, Any]) -> str:
+    """Print a value with its interval, where it has one."""
+    bounds = "" if interval["low"] is None else f" [{interval['low']:.3f}, {interval['high']:.3f}]"
+    return f"{interval['value']:.3f}{bounds}"
 
 
 def above(interval: Mapping[str, Any], limit: float) -> Truth:
