@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from normoscope import protocols
-from normoscope.errors import OptionError
+from normoscope.errors import LayoutError, OptionError
 from normoscope.protocols import Claim, Outcome, Table, Verdict, _data, _jobs, _trial
 from normoscope.protocols._data import Absent
 from normoscope.protocols._pages import as_json, latex, markdown
@@ -106,6 +107,21 @@ def test_every_data_set_says_where_to_get_it_and_where_to_put_it() -> None:
         assert data.absent.where.startswith("http"), name
         assert data.absent.licence, name
         assert f"$NORMOSCOPE_DATA/{data.path}" in text, name
+
+
+def test_a_folder_with_other_classes_is_refused_with_the_layout_it_should_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NORMOSCOPE_DATA", str(tmp_path))
+    for part in ("left", "right"):
+        (tmp_path / "rsna" / part).mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "rsna" / part / f"{part}.png")
+    with pytest.raises(LayoutError) as told:
+        _data.read("rsna")
+    assert str(told.value) == (
+        f"{tmp_path}/rsna: expected RSNA with 'normal' among its classes, got classes left, right; "
+        "rename its folder RSNA, with images/ and data.json, to $NORMOSCOPE_DATA/rsna."
+    )
 
 
 # time

@@ -112,12 +112,12 @@ class LayoutError(DataError):
 
 
 class NormalClassError(DataError):
-    """The normal class is never guessed."""
+    """The normal class is never guessed; `found` lists the classes there are."""
 
     def __init__(self, where: str, classes: Iterable[str], asked: str | None) -> None:
-        found = ", ".join(classes) or "none"
+        self.found = ", ".join(classes) or "none"
         head = "the normal class is not named" if asked is None else f"there is no class {asked!r}"
-        super().__init__(f"{where}: {head}; classes found: {found}; pass --normal-class NAME_OR_INT.")
+        super().__init__(f"{where}: {head}; classes found: {self.found}; pass --normal-class NAME_OR_INT.")
 
 
 class ImageShapeError(DataError, ValueError):

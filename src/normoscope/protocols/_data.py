@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..errors import LayoutError, NormalClassError
 from ..sources import load
 from ..types import Collection
 
@@ -90,15 +91,25 @@ class DataSet:
 
 
 def read(name: str) -> Collection:
-    """List the samples of a data set that is present."""
+    """List the samples of a data set that is present.
+
+    Raises:
+        LayoutError: Its classes are not those of the data set.
+        DataError: As its source says.
+    """
     data = DATA[name]
     place = data.place
     assert place is not None, f"{name} is absent"
-    for form in data.other_forms:
-        if next(place.glob(form.sign), None) is not None:
-            return load(form.spec.format(path=place), normal_class=data.normal_class, options=form.options)
-    spec = data.spec.format(path=place)
-    return load(spec, normal_class=data.normal_class, group_regex=data.group_regex or None)
+    try:
+        for form in data.other_forms:
+            if next(place.glob(form.sign), None) is not None:
+                return load(form.spec.format(path=place), normal_class=data.normal_class, options=form.options)
+        spec = data.spec.format(path=place)
+        return load(spec, normal_class=data.normal_class, group_regex=data.group_regex or None)
+    except NormalClassError as error:
+        # which class is normal belongs to the protocol; what is wrong is the folder
+        expected = f"{data.title} with {data.normal_class or 'normal'!r} among its classes"
+        raise LayoutError(str(place), expected, f"classes {error.found}", data.absent.layout) from None
 
 
 def _medmnist(name: str, title: str, normal: str) -> DataSet:
