@@ -9,7 +9,7 @@ from typing import Any
 from ._data import DATA
 from ._pairs import Difference, better, told
 from ._shape import Claim, Verdict
-from ._verdicts import Truth, every, judged
+from ._verdicts import Truth, all_of, judged
 
 __all__ = ["SETS", "claims"]
 
@@ -108,7 +108,7 @@ def _each(
     waiting = [DATA[data].title for data in started if data not in found]
     why += f"; not run to the end yet: {', '.join(waiting)}" if waiting else ""
     truths = [*(truth for truth, _ in found.values()), *[None] * len(waiting)]
-    return judged(text, where, every(truths), why, cell)
+    return judged(text, where, all_of(truths), why, cell)
 
 
 def _medium(numbers: Numbers, data: str) -> Judged | None:
@@ -116,7 +116,7 @@ def _medium(numbers: Numbers, data: str) -> Judged | None:
     if not {"1", "128"} <= {str(best), *below}:
         return None
     if 1 < best < 128:
-        truth = every([better(below["1"]), better(below["128"])])
+        truth = all_of([better(below["1"]), better(below["128"])])
         return truth, f"best at {best}, ahead of 1 by {told(below['1'])}, of 128 by {told(below['128'])}"
     # what is behind a still larger best size may yet be above 128
     medium = {size: one for size, one in below.items() if 1 < int(size) < 128}
@@ -144,7 +144,7 @@ def _mismatch(numbers: Numbers, data: str) -> Judged | None:
 
 def _refuted(behind: Mapping[str, Difference]) -> Truth:
     """Call it refuted that one of these sizes is the best where all are behind beyond chance, else undecided."""
-    return False if every(map(better, behind.values())) else None
+    return False if all_of(map(better, behind.values())) else None
 
 
 def _plateau(numbers: Numbers, data: str) -> Judged | None:
@@ -178,7 +178,7 @@ def _tuned(numbers: Numbers, data: str) -> Judged | None:
     if missing:
         return None
     listed = ", ".join(f"of {rival} by {told(found[rival])}" for rival in _RIVALS)
-    return every(better(found[rival]) for rival in _RIVALS), f"d = {numbers['choice'][data]['oracle']}, ahead {listed}"
+    return all_of(better(found[rival]) for rival in _RIVALS), f"d = {numbers['choice'][data]['oracle']}, ahead {listed}"
 
 
 def _differs(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
@@ -245,7 +245,7 @@ def _four_sets(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
     absent = _absent(ours)
     if absent:
         return Claim(text, "abstract", Verdict.UNTESTED, "; ".join(absent))
-    truth = every(None if found is None else found[0] for found in ours.values())
+    truth = all_of(None if found is None else found[0] for found in ours.values())
     why = "; ".join(f"{DATA[data].title}: {found[1]}" for data, found in ours.items() if found is not None)
     return judged(text, "abstract", truth, why, "latent sweep on the paper's data")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ._pairs import Difference, better, changed, told
 from ._shape import Claim, Verdict
-from ._verdicts import Truth, above, every, judged
+from ._verdicts import Truth, above, all_of, judged
 
 __all__ = ["claims"]
 
@@ -81,7 +81,7 @@ def _ahead(
     parts += ["anogan with a quarter of its channels"] if "anogan" in found else []
     parts += [more] if more else []
     parts += [f"not run yet: {', '.join(missing)}"] if missing else []
-    truth = every([*map(better, found.values()), *[None] * len(missing)])
+    truth = all_of([*map(better, found.values()), *[None] * len(missing)])
     return judged(text, where, truth, "; ".join(parts), f"{cell}: paired differences of AUROC")
 
 
@@ -118,7 +118,7 @@ def _robust(grid: Mapping[str, Any]) -> Claim:
     )
     why += f"; not run yet: {grid['missing']} settings" if grid["missing"] else ""
     majority: Truth = True if 2 * steadier > len(ours) else False if 2 * moved > len(ours) else None
-    truth = None if grid["missing"] else every([True if changed(cae) else None, majority])
+    truth = None if grid["missing"] else all_of([True if changed(cae) else None, majority])
     return judged(text, where, truth, why, "Figure 5")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from ._data import DATA
 from ._dual_rows import COMPARED, DUAL, SEES_LABELS
 from ._shape import Claim, Verdict
-from ._verdicts import Truth, above, every, judged, printed
+from ._verdicts import Truth, above, all_of, judged, printed
 
 __all__ = ["claims"]
 
@@ -87,7 +87,7 @@ def _better_than_chance(text: str, places: Places, waiting: bool) -> Claim:
     sides = [above(auroc, 0.5) for auroc in aurocs.values()]
     listed = "; ".join(f"{where} {printed(auroc)}" for where, auroc in aurocs.items())
     why = f"the AUROC's interval lies above 0.5 in {sides.count(True)} of {len(aurocs)}: {listed}{_rest(waiting)}"
-    return judged(text, _WHERE, _so_far(every(sides), waiting), why, "tables by number of normals, dual_encoder")
+    return judged(text, _WHERE, _so_far(all_of(sides), waiting), why, "tables by number of normals, dual_encoder")
 
 
 def _so_far(truth: Truth, waiting: bool) -> Truth:
@@ -111,7 +111,7 @@ def _ahead(text: str, tests: Sequence[Mapping[str, Any]], waiting: bool) -> Clai
         f"AUROC higher after Holm in {_significant(tests, 1)} of {len(tests)} comparisons, lower in "
         f"{_significant(tests, -1)}: {listed}{_rest(waiting)}"
     )
-    return judged(text, _WHERE, _so_far(every(map(_better, tests)), waiting), why, COMPARED)
+    return judged(text, _WHERE, _so_far(all_of(map(_better, tests)), waiting), why, COMPARED)
 
 
 def _more_accurate(data: str, numbers: Mapping[str, Any]) -> Claim:
@@ -135,7 +135,7 @@ def _more_accurate(data: str, numbers: Mapping[str, Any]) -> Claim:
         f"{_significant(tests, -1)}); {'; '.join(parts)}; one answer for all {max(share, 1 - share):.3f}; classifiers "
         f"of our choice, for the abstract names none{_rest(waiting)}"
     )
-    return judged(text, _WHERE, _so_far(every(map(_better, tests)), waiting), why, COMPARED)
+    return judged(text, _WHERE, _so_far(all_of(map(_better, tests)), waiting), why, COMPARED)
 
 
 def _better(one: Mapping[str, Any]) -> Truth:

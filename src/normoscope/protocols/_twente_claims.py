@@ -20,7 +20,7 @@ from ._shape import Claim, Verdict
 from ._twente_images import NOISE
 from ._twente_paper import MEDICAL, PUBLISHED, SETS
 from ._twente_work import PAPER_SIGMA
-from ._verdicts import Truth, above, every, judged, printed, some
+from ._verdicts import Truth, above, all_of, any_of, judged, printed
 
 __all__ = ["claims"]
 
@@ -104,7 +104,7 @@ def _above(values: Sequence[float], limit: float) -> Truth:
 def _near(values: Sequence[float], target: float, width: float) -> Truth:
     """Tell whether a mean over seeds is within so much of a target with its whole interval, or outside."""
     past_low, past_high = _above(values, target - width), _above(values, target + width)
-    return every([past_low, _opposite(past_high)])
+    return all_of([past_low, _opposite(past_high)])
 
 
 def _agree(parts: Sequence[Truth]) -> Truth:
@@ -263,7 +263,7 @@ def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, wher
     if not rates:
         return _without(text, where, names)
     why = "; ".join(f"{_title(name)}, {_KINDS[kind]}: {_both(numbers, name, kind)}" for name, kind in rates)
-    well = every(None if rate is None else _above(rate[0], _WELL) for rate in rates.values())
+    well = all_of(None if rate is None else _above(rate[0], _WELL) for rate in rates.values())
     return judged(text, where, well, f"{why}; asked: more than {100 * _WELL:.0f} %{_also(names, found)}", cell)
 
 
@@ -276,7 +276,7 @@ def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
     shares = {name: np.asarray(rate[0]) for name, rate in rates.items() if rate is not None}
     why = ", ".join(f"{_title(name)} {100 * share.mean():.1f} %" for name, share in shares.items())
     retina = shares.pop("octmnist")
-    worst = every(_above((share - retina).tolist(), 0.0) for share in shares.values())
+    worst = all_of(_above((share - retina).tolist(), 0.0) for share in shares.values())
     return judged(text, "5.1", worst, why, "Experiment 2")
 
 
@@ -317,14 +317,14 @@ def _sweet_spot(numbers: Mapping[str, Any]) -> Claim:
         for name, some in found.items()
     )
     why += f"; recognisable is taken as a correlation of {_ALIKE:g} with the clean image" + _also(MEDICAL, swept)
-    spot = every(_spot(sweep) for sweep in swept.values())
+    spot = all_of(_spot(sweep) for sweep in swept.values())
     return judged(text, "5.1", spot, why, "Detection and false alarms against the noise")
 
 
 def _spot(sweep: Mapping[str, Any]) -> Truth:
     """Tell whether any deviation is detected well enough while the image is still recognisable."""
     alike = [one for one in sweep.values() if fmean(one["likeness"]) >= _ALIKE]
-    return some(_above(one["bce"]["two-sided"], _WELL) for one in alike)
+    return any_of(_above(one["bce"]["two-sided"], _WELL) for one in alike)
 
 
 def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
@@ -340,7 +340,7 @@ def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
         ends = f"{100 * shares[low].mean():.1f} to {100 * shares[high].mean():.1f} % detected"
         said.append(f"{_title(name)}: {ends}, σ 0.02 to 0.5")
     why = f"{'; '.join(said)}; asked: {100 * _CRUCIAL:.0f} percentage points apart{_also(MEDICAL, swept)}"
-    return judged(text, where, every(parts), why, "Detection and false alarms against the noise")
+    return judged(text, where, all_of(parts), why, "Detection and false alarms against the noise")
 
 
 def _more_noise(numbers: Mapping[str, Any]) -> Claim:
@@ -352,7 +352,7 @@ def _more_noise(numbers: Mapping[str, Any]) -> Claim:
     why = "more than 75 % " + "; ".join(f"on {_title(name)} {_said_least(some)}" for name, some in least.items())
     ends = {name: (_from(sweep[name], sure=False), _from(sweep[name], sure=True)) for name in least}
     early, late = ends["mnist"]
-    more = every(True if ends[name][0] > late else False if ends[name][1] < early else None for name in medical)
+    more = all_of(True if ends[name][0] > late else False if ends[name][1] < early else None for name in medical)
     return judged(text, where, more, why + _also(MEDICAL, sweep), "Detection and false alarms against the noise")
 
 
@@ -375,7 +375,7 @@ def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
     if not parts:
         return _without(text, where, SETS)
     complete = all(_rate(numbers, name, kind) is not None for name in SETS for kind in _KINDS)
-    depends = some([*parts, *([] if complete else [None])])
+    depends = any_of([*parts, *([] if complete else [None])])
     why = f"{'; '.join(said)}; asked: {100 * _NEAR_SHARE:.0f} percentage points apart"
     return judged(text, where, depends, why + _also(SETS, numbers["artificial"]), "Experiment 2, bce, two-sided")
 
@@ -385,7 +385,7 @@ def _unimpressive(numbers: Mapping[str, Any]) -> Claim:
     if not found:
         return _without(text, where, MEDICAL)
     why = "; ".join(f"{_title(name)}: {_both(numbers, name, 'real')}" for name in found)
-    few = every(_opposite(_above(some["bce"]["two-sided"]["detected"], _IMPRESSIVE)) for some in found.values())
+    few = all_of(_opposite(_above(some["bce"]["two-sided"]["detected"], _IMPRESSIVE)) for some in found.values())
     why += f"; asked: less than {100 * _IMPRESSIVE:.0f} %"
     return judged(text, where, few, why + _also(MEDICAL, found), "Experiment 3")
 

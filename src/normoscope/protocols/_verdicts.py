@@ -7,19 +7,19 @@ from typing import Any
 
 from ._shape import Claim, Verdict
 
-__all__ = ["Truth", "above", "every", "judged", "printed", "some"]
+__all__ = ["Truth", "above", "all_of", "any_of", "judged", "printed"]
 
 Truth = bool | None
 """Whether a statement is true; None where chance explains what was seen, or something is not run yet."""
 
 
-def every(parts: Iterable[Truth]) -> Truth:
+def all_of(parts: Iterable[Truth]) -> Truth:
     """Tell whether all statements are true: one that is false decides, one that is undecided leaves it open."""
     found = set(parts)
     return False if False in found else None if None in found or not found else True
 
 
-def some(parts: Iterable[Truth]) -> Truth:
+def any_of(parts: Iterable[Truth]) -> Truth:
     """Tell whether any statement is true: one that is decides, one that is undecided leaves it open."""
     found = set(parts)
     return True if True in found else None if None in found or not found else False

@@ -23,7 +23,7 @@ from ._data import DATA, Absent
 from ._pairs import Difference, better, differences, told
 from ._rows import REFERENCES, Row
 from ._shape import Claim, Outcome, Plan, Table, Verdict
-from ._verdicts import Truth, every, judged
+from ._verdicts import Truth, all_of, judged
 from .ae4ad2024 import METRICS
 
 __all__ = ["MedIAnomaly2025"]
@@ -235,7 +235,7 @@ def _capacity(numbers: Mapping[str, Any]) -> Claim:
         return Claim(text, where, Verdict.UNTESTED, "not run yet")
     why = "; ".join(told_of) + " (far more: the interval of a loss's change of ae lies "
     why += f"beyond {FAR_MORE:g} times those of the widths' changes)"
-    return judged(text, where, every(truths), why, "Benchmark, AUROC")
+    return judged(text, where, all_of(truths), why, "Benchmark, AUROC")
 
 
 def _far_more(losses: Sequence[Difference], widths: Sequence[Difference]) -> Truth:
@@ -268,7 +268,7 @@ def _above_plain(numbers: Mapping[str, Any]) -> Claim:
         return Claim(text, where, Verdict.UNTESTED, "not run yet")
     why = f"{DATA[data].title}: " + "; ".join(f"{row} {told(difference)}" for row, difference in found.items())
     why += f"; not run yet: {', '.join(missing)}" if missing else ""
-    truth = every([*map(better, found.values()), *[None] * len(missing)])
+    truth = all_of([*map(better, found.values()), *[None] * len(missing)])
     return judged(text, where, truth, why, "Benchmark, AUROC minus ae")
 
 
