@@ -12,7 +12,8 @@ from scipy import stats
 
 from normoscope.protocols import Claim, Outcome, Verdict
 from normoscope.protocols._conocc_claims import claims
-from normoscope.protocols._conocc_features import in_numbers, purity
+from normoscope.protocols._conocc_codes import purity
+from normoscope.protocols._conocc_features import in_numbers
 from normoscope.protocols._conocc_grid import RATES, SETTINGS, grid_figure, grid_numbers, grid_table
 from normoscope.protocols._conocc_tables import PUBLISHED
 from normoscope.protocols._pairs import better, differences, differences_over_folds, told

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,25 @@ from toys import draw_blobs
 SMALL = {"epochs": 2, "hidden": 8, "width": 4}
 
 
+@dataclass(frozen=True)
+class Toy:
+    """An engine made of a function."""
+
+    do: Callable[[Sequence[Job], Path], Iterator[Done]]
+    at_once: int = 1
+
+    def __call__(self, jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
+        return self.do(jobs, folder)
+
+
+@Toy
 def here(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
     """An engine that works in this process."""
     for job in jobs:
         yield job, perform(job, checkpoint_of(job, folder))
 
 
+@Toy
 def idle(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
     """An engine that must not be asked."""
     raise AssertionError(f"{len(jobs)} finished jobs were asked for again")
@@ -116,6 +130,7 @@ def test_where_a_sweep_is_under_way_another_is_refused_and_leaves_its_images_alo
 ) -> None:
     axis = axis_of("pca", "latent_dim", (1, 8))
 
+    @Toy
     def disturbed(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
         with pytest.raises(OptionError, match="no other sweep is under way"):
             sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=idle)
@@ -129,6 +144,7 @@ def test_where_a_sweep_is_under_way_another_is_refused_and_leaves_its_images_alo
 def test_images_are_removed_however_a_sweep_ends_and_those_that_a_killed_one_left(
     end: type[BaseException], small_phantom: Partition, tmp_path: Path
 ) -> None:
+    @Toy
     def broken(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
         yield jobs[0], perform(jobs[0], checkpoint_of(jobs[0], folder))
         raise end

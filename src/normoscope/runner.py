@@ -19,7 +19,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
@@ -27,10 +27,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .errors import DISK_FULL, FolderBusyError, JobError
 from .fingerprints import circumstances, code_fingerprint
+from .job_progress import JobProgress
 from .persistence import write_atomically
 from .types import Run
 
@@ -87,11 +88,19 @@ class Result:
 Done = tuple[Job, Mapping[str, Any] | str]
 """A job with the content of its result file, or with the sentence that says what went wrong."""
 
-Engine = Callable[[Sequence[Job], Path], Generator[Done, None, None]]
-"""Does jobs, in any order and any number at once; a job whose process dies may be left out and is asked for again.
 
-Closed before its end, by an interrupt or an error, it stops what is under way, whose checkpoints stay.
-"""
+class Engine(Protocol):
+    """Does jobs, in any order; a job whose process dies may be left out and is asked for again.
+
+    Closed before its end, by an interrupt or an error, it stops what is under way, whose checkpoints stay.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """How many jobs are done at the same time."""
+
+    def __call__(self, jobs: Sequence[Job], folder: Path) -> Generator[Done, None, None]:
+        """Do the jobs; checkpoints lie in the folder."""
 
 
 def finished(job: Job, folder: Path) -> Result | None:
@@ -151,7 +160,7 @@ def run_jobs(
         jobs: What to do, what matters most first; equal jobs are done once.
         folder: Where results stand and checkpoints lie.
         engine: What does the work; None takes a process per core this process may use.
-        progress: Show a bar with the time left, by the jobs' costs where they are known.
+        progress: Tell on standard error how far it is and what time is left, by the jobs' costs where they are known.
 
     Raises:
         JobError: Some jobs failed, or their process died three times; the others are done all the same.
@@ -165,7 +174,8 @@ def run_jobs(
 def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> list[Result]:
     pending = {job.key: job for job in jobs if finished(job, folder) is None}
     failures: list[JobError] = []
-    with _bar(jobs, list(pending.values()), progress) as advance:
+    costs = {job.key: job.cost for job in pending.values()}
+    with JobProgress(len({job.key for job in jobs}), costs, engine.at_once if pending else 1, progress) as shown:
         for _ in range(_ATTEMPTS):
             if not pending:
                 break
@@ -177,7 +187,7 @@ def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> l
                         write_atomically(folder / f"{job.key}.json", json.dumps(content))
                         shutil.rmtree(checkpoint_of(job, folder), ignore_errors=True)
                     del pending[job.key]
-                    advance(job)
+                    shown.advance(job.key, job.name, None if isinstance(content, str) else content["seconds"])
     failures += [
         JobError(job.name, f"its process died {_ATTEMPTS} times (too little memory?)") for job in pending.values()
     ]
@@ -273,26 +283,3 @@ def _one_thread() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-@contextmanager
-def _bar(jobs: Sequence[Job], pending: Sequence[Job], shown: bool) -> Iterator[Callable[[Job], None]]:
-    """Show how much work is done; a job without a known cost counts one second."""
-    from tqdm import tqdm
-
-    whole = {job.key: job.cost or 1.0 for job in jobs}
-    left = sum(job.cost or 1.0 for job in pending)
-    form = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-    done = len(whole) - len(pending)
-    title = f"{done} of {len(whole)} jobs"
-    with tqdm(
-        desc=title, total=sum(whole.values()), initial=sum(whole.values()) - left, bar_format=form, disable=not shown
-    ) as bar:
-
-        def advance(job: Job) -> None:
-            nonlocal done
-            done += 1
-            bar.set_description(f"{done} of {len(whole)} jobs")
-            bar.update(job.cost or 1.0)
-
-        yield advance

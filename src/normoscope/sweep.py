@@ -131,7 +131,7 @@ def sweep(
         folder: Where jobs and the shared images lie; the same folder goes on where it stopped.
         seeds: One fit each.
         engine: What does the work; None takes a process per core.
-        progress: Show a bar.
+        progress: Tell on standard error how far it is and what time is left.
 
     Raises:
         TooFewImagesError: Too few normals.

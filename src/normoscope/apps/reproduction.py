@@ -16,6 +16,7 @@ import torch
 from .. import protocols
 from ..cluster import RayCluster
 from ..errors import DataNotFoundError, OptionError
+from ..job_progress import duration
 from ..persistence import write_atomically
 from ..protocols._jobs import timed
 from ..protocols._pages import as_json, latex, markdown
@@ -23,7 +24,7 @@ from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
 from . import allocator
-from .arguments import command_line
+from .arguments import command_line, progress_of
 from .output import emit, note, plain
 
 __all__ = ["reproduce"]
@@ -69,21 +70,15 @@ def reproduce(args: argparse.Namespace) -> int:
 def _run(jobs: list[Job], pending: list[Job], folder: Path, args: argparse.Namespace) -> list[Result]:
     """Time what is left, tell, and do it."""
     engine = RayCluster(args.ray) if args.ray is not None else Processes(args.processes)
-    shown = not args.quiet and sys.stderr.isatty()
     if pending:
         at_once = engine.at_once  # first of all, for a wrong address need not wait for the timing
         note("timing 20 steps of every method that is left", args.quiet)
-        costs = {job.key: job.cost for job in timed(pending, progress=shown)}
+        costs = {job.key: job.cost for job in timed(pending, progress=progress_of(args))}
         seconds = max(sum(costs.values()) / at_once, max(costs.values()))
-        said = f"{len(pending)} of {len(jobs)} jobs to do, about {_duration(seconds)} with {at_once} at once"
+        said = f"{len(pending)} of {len(jobs)} jobs to do, about {duration(seconds)} with {at_once} at once"
         note(f"{said}; stop at any time, the same command goes on", args.quiet)
         jobs = [dataclasses.replace(job, cost=costs.get(job.key, 0.0)) for job in jobs]
-    return run_jobs(jobs, folder, engine=engine, progress=shown)
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{seconds:.0f} s" if seconds < 90 else f"{minutes} min" if minutes < 90 else f"{minutes / 60:.1f} h"
+    return run_jobs(jobs, folder, engine=engine, progress=not args.quiet)
 
 
 def _provenance(results: Sequence[Result], asked: int, args: argparse.Namespace) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from ..sweep import GRIDS, Axis, Sweep, axis_of
 from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
-from .arguments import Args, command_line, overrides_of, partition_of, progress_of
+from .arguments import Args, command_line, overrides_of, partition_of
 from .output import emit, note, plain, table
 
 __all__ = ["AUTO", "chosen", "sweep"]
@@ -49,7 +49,7 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
     fixed = {name: value for name, value in overrides.items() if value != AUTO}
     axis = axis_of(args.method, field, preset=args.preset, overrides=fixed)
     seeds = tuple(range(args.seed, args.seed + 3))
-    found = run_sweep(axis, data, folder, seeds=seeds, progress=progress_of(args))
+    found = run_sweep(axis, data, folder, seeds=seeds, progress=not args.quiet)
     curves = evidence(found.found)
     choice = choose(curves, DEFAULT)
     kept = {"field": field, "seeds": seeds, "choice": choice.to_json(), "candidates": _figures(found, curves)}
@@ -76,7 +76,7 @@ def sweep(args: Args) -> int:
     fits = len(axis.values) * args.seeds
     note(f"{fits} fits, resumable: the same command goes on where it stopped", args.quiet)
     engine = Processes(args.processes)
-    found = run_sweep(axis, data, out / "jobs", seeds=range(args.seeds), engine=engine, progress=progress_of(args))
+    found = run_sweep(axis, data, out / "jobs", seeds=range(args.seeds), engine=engine, progress=not args.quiet)
     curves = evidence(found.found)
     choices = {selector: choose(curves, selector) for selector in Selector.usable(curves)}
     oracle = None if truth is None else {value: truth.auroc(runs) for value, runs in found.found.items()}

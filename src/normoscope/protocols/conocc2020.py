@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..runner import Job, Result
-from . import _conocc_features
+from . import _conocc_codes
 from ._conocc_claims import claims
 from ._conocc_features import features_figure, features_table, in_numbers
 from ._conocc_grid import CAE, RATES, SETTINGS, grid_figure, grid_numbers, grid_table
@@ -172,7 +172,7 @@ class ConOCC2020:
             trials = [trial(method, seed, epochs=REDUCED, held_out=0.1) for seed in seeds]
             made = [as_job(one, f"figure6 {method}, seed {one.seed}") for one in trials]
             jobs[f"figure6 {method}"] = [
-                dataclasses.replace(job, work=f"{_conocc_features.__name__}:work") for job in made
+                dataclasses.replace(job, work=f"{_conocc_codes.__name__}:work") for job in made
             ]
         return jobs
 
