@@ -85,7 +85,8 @@ class JobProgress:
         elif self._shown and time.monotonic() - self._told >= _BETWEEN_LINES:
             self._told = time.monotonic()
             took = "failed" if seconds is None else duration(seconds)
-            print(f"note: {self._count} done, last {name}: {took}{self._rest()}", file=sys.stderr, flush=True)
+            parts = [f"{self._count} done", f"last {name}: {took}", self._time_left()]
+            print("note: " + ", ".join(filter(None, parts)), file=sys.stderr, flush=True)
 
     def remaining(self) -> float | None:
         """Return the seconds left: what was expected, corrected by what finished jobs took; None before any is known.
@@ -98,11 +99,11 @@ class JobProgress:
         pace = (self._took + trust) / (self._done + trust)
         return max(0.0, pace * self._expected / self._at_once - (time.monotonic() - self._began))
 
-    def _rest(self) -> str:
+    def _time_left(self) -> str:
         left = self.remaining()
-        return f", about {duration(left)} left" if self._left and left else ""
+        return f"about {duration(left)} left" if self._left and left else ""
 
     def _tick(self) -> None:
         """Let the time left run while long jobs are under way."""
         while not self._over.wait(_BETWEEN_LOOKS):
-            self._bar.set_postfix_str(self._rest().removeprefix(", "))
+            self._bar.set_postfix_str(self._time_left())

@@ -174,8 +174,9 @@ def run_jobs(
 def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> list[Result]:
     pending = {job.key: job for job in jobs if finished(job, folder) is None}
     failures: list[JobError] = []
-    costs = {job.key: job.cost for job in pending.values()}
-    with JobProgress(len({job.key for job in jobs}), costs, engine.at_once if pending else 1, progress) as shown:
+    costs = {key: job.cost for key, job in pending.items()}
+    at_once = engine.at_once if pending and progress else 1  # a cluster has to be asked
+    with JobProgress(len({job.key for job in jobs}), costs, at_once, progress) as shown:
         for _ in range(_ATTEMPTS):
             if not pending:
                 break
