@@ -21,8 +21,7 @@ import numpy as np
 
 from latent_size import TEST
 from machine import facts
-from normoscope import methods
-from normoscope.apps import allocator
+from normoscope import allocator, methods
 from normoscope.evaluation import evaluate, paired
 from normoscope.partitions import Partition, partition
 from normoscope.runner import Processes

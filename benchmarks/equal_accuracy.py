@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 
 from baseline import autoencoder, score, train
 from machine import facts
-from normoscope.apps import allocator
+from normoscope import allocator
 from normoscope.images import PixelStore
 from normoscope.methods.cae import CAE
 from normoscope.types import Run

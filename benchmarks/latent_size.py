@@ -24,8 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from machine import facts
-from normoscope import sources
-from normoscope.apps import allocator
+from normoscope import allocator, sources
 from normoscope.figures import ABNORMAL, FAINT, NORMAL, standalone
 from normoscope.metrics import auroc
 from normoscope.partitions import Partition, partition

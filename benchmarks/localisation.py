@@ -29,8 +29,7 @@ import torch
 
 from healed import healed_figures
 from machine import facts
-from normoscope import methods
-from normoscope.apps import allocator
+from normoscope import allocator, methods
 from normoscope.apps.output import plain
 from normoscope.model import fit
 from normoscope.partitions import partition

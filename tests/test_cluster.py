@@ -155,6 +155,7 @@ def test_jobs_compute_in_one_thread_with_checkpoints_in_the_job_folder_or_their_
     assert not Path(apart["checkpoint"]).parent.exists()
     for found in (shared, apart):
         assert (found["threads"], found["variables"], found["data"]) == (1, ["1", ""], "images")
+        assert found["faults"] < 100
 
 
 @pytest.mark.slow

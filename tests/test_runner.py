@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import mmap
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -39,6 +41,13 @@ def test_results_come_in_the_jobs_order_and_finished_jobs_are_not_repeated(tmp_p
     content = json.loads((tmp_path / "jobs" / f"{jobs[2].key}.json").read_text())
     assert content["arguments"]["number"] == 2
     assert content["where"]["threads"] == 1
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be told")
+def test_a_job_keeps_the_memory_it_will_ask_for_again(tmp_path: Path) -> None:
+    (result,) = run_jobs([Job("faults", "toy_jobs:page_faults", {})], tmp_path, engine=ONE)
+    pages = 2**26 // mmap.PAGESIZE
+    assert max(result.value[1:]) < pages // 100
 
 
 def test_equal_jobs_are_done_once(tmp_path: Path) -> None:

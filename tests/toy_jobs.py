@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import time
 from collections.abc import Mapping
@@ -43,9 +44,20 @@ def surroundings(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, An
         "parent": os.getppid(),
         "checkpoint": str(checkpoint),
         "threads": torch.get_num_threads(),
+        "faults": page_faults({}, checkpoint)[-1],
         "variables": [os.environ[name] for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")],
         "data": os.environ.get("NORMOSCOPE_DATA"),
     }
+
+
+def page_faults(arguments: Mapping[str, Any], checkpoint: Path) -> list[int]:
+    """Fill and free the same 64 MiB three times; count the page faults of each."""
+    counts = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        bytearray(2**26)
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    return counts
 
 
 def score_phantom(arguments: Mapping[str, Any], checkpoint: Path) -> list[float]:

@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from . import allocator
 from .errors import MissingExtraError, OptionError
 from .runner import Done, Job, checkpoint_of, perform
 
@@ -88,6 +89,7 @@ def _work(job: Job, key: str, checkpoint: Path, data: str | None) -> dict[str, A
         data: The driver's $NORMOSCOPE_DATA, for workers that have none of their own.
     """
     torch.set_num_threads(1)
+    allocator.tune()
     if data is not None:
         os.environ.setdefault(_DATA, data)
     if job.key != key:

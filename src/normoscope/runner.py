@@ -29,6 +29,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Protocol
 
+from . import allocator
 from .errors import DISK_FULL, FolderBusyError, JobError
 from .fingerprints import circumstances, code_fingerprint
 from .job_progress import JobProgress
@@ -244,6 +245,7 @@ def _begin() -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    allocator.tune()
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import torch
 
-from .. import sources
+from .. import allocator, sources
 from ..errors import OptionError
 from ..model import Model
 from ..partitions import Partition, partition
 from ..scoring import Pooling, Residual, Scoring
 from ..transforms import Aspect, Intensity, Preprocessing
 from ..types import Collection, Run
-from . import allocator
 
 __all__ = [
     "SCORING",

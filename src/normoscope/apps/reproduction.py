@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from .. import protocols
+from .. import allocator, protocols
 from ..cluster import RayCluster
 from ..errors import DataNotFoundError, OptionError
 from ..job_progress import duration
@@ -23,7 +23,6 @@ from ..protocols._pages import as_json, latex, markdown
 from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
-from . import allocator
 from .arguments import command_line, progress_of
 from .output import emit, note, plain
 

@@ -1,8 +1,8 @@
 """Tell glibc to keep big buffers instead of handing them back to the kernel at every step.
 
 Each training step frees and asks for the same hundreds of megabytes; by default glibc unmaps them, and about a
-third of the time goes to page faults. Only a program may decide this for its process, so nothing here happens
-on import.
+third of the time goes to page faults. Only a program may decide this for its process, and the runner for the
+processes it starts, which do not inherit it; so nothing here happens on import.
 """
 
 from __future__ import annotations
