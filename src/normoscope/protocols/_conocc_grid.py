@@ -47,7 +47,7 @@ Values = Mapping[str, float]
 
 
 def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
-    """Return the AUROC of every row, and how much it changes from the larger λ to the smaller one in every setting.
+    """Return the AUROC of every row, and how it changes from the larger λ to the smaller one in every setting.
 
     Args:
         found: Rows by `Setting.row`.
@@ -110,12 +110,12 @@ def grid_figure(numbers: Mapping[str, Any]) -> Figure:
                     panel.plot(x, y, dashes, marker=marker, color=colour, label=f"conocc, γ = {gamma:g}")
             if CAE.row(rate) in values:
                 panel.axhline(values[CAE.row(rate)], color=INK, linestyle=(0, (1, 1)), label="cae")
-            panel.set(title=f"λ = {rate:g}", xlabel="T, epochs of 1,000", ylabel="AUROC", xticks=INTERVALS)
+            panel.set(title=f"λ = {rate:g}", xlabel="T in the paper's 1,000 epochs", ylabel="AUROC", xticks=INTERVALS)
         low, high = min(values.values()), max(values.values())
         margin = 0.05 * (high - low) or 0.01
         for panel in axes:
             panel.set_ylim(low - margin, high + margin)
         axes[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
 
-    title = "AUROC of ConOCC against T, by γ, and of CAE, at both learning rates λ"
+    title = "AUROC of ConOCC (one seed) against T, by γ, and of CAE, at both learning rates λ; chest X-rays, 150 epochs"
     return Figure("conocc2020_figure5", title, draw(paint, columns=len(RATES), size=(10, 4)))

@@ -13,7 +13,7 @@ from ..runner import Result
 from ..statistics import Interval, holm, mean_variance, over_splits, placements
 from ._rows import Row
 
-__all__ = ["Difference", "better", "changed", "differences", "differences_over_folds", "told"]
+__all__ = ["Difference", "better", "changed", "differences", "differences_over_folds", "mean_over_folds", "told"]
 
 LEVEL = 0.05
 
@@ -51,12 +51,21 @@ def differences_over_folds(pairs: Mapping[str, tuple[Row, Row]], planned: int) -
     """
     found = {}
     for name, (one, other) in pairs.items():
-        counts = [result.value["counts"] for result in one.results]
-        share = float(np.mean([count["test"] / count["train"] for count in counts]))
-        by_image = np.mean(_placed(one) - _placed(other), axis=0)
-        shared = mean_variance(by_image, _abnormal_patients(one.results))
-        found[name] = over_splits(np.subtract(one.by_seed("auroc"), other.by_seed("auroc")), share, shared)
+        shared = mean_variance(np.mean(_placed(one) - _placed(other), axis=0), _abnormal_patients(one.results))
+        gaps = np.subtract(one.by_seed("auroc"), other.by_seed("auroc"))
+        found[name] = over_splits(gaps, _test_per_train(one), shared)
     return _family(found, planned)
+
+
+def mean_over_folds(row: Row) -> Interval:
+    """Return the mean AUROC of a row whose trials are folds, with bounds as of `differences_over_folds`."""
+    shared = mean_variance(np.mean(_placed(row), axis=0), _abnormal_patients(row.results))
+    return over_splits(np.asarray(row.by_seed("auroc")), _test_per_train(row), shared)[0]
+
+
+def _test_per_train(row: Row) -> float:
+    counts = [result.value["counts"] for result in row.results]
+    return float(np.mean([count["test"] / count["train"] for count in counts]))
 
 
 def _placed(row: Row) -> npt.NDArray[np.float64]:

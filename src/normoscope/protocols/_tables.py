@@ -34,6 +34,6 @@ def spread(values: Sequence[float]) -> str:
 
 
 def with_interval(interval: Interval, values: Sequence[float] = ()) -> str:
-    """Print mean ± sd over seeds where there are several, and the 95 % interval."""
+    """Print mean ± sd over seeds where there are several, and the 95 % interval where there is one."""
     value = spread(values) if len(values) > 1 else f"{interval.value:.3f}"
-    return f"{value} [{interval.low:.3f}, {interval.high:.3f}]"
+    return value if math.isnan(interval.low) else f"{value} [{interval.low:.3f}, {interval.high:.3f}]"
