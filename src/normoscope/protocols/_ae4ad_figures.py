@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,7 @@ def draw_ranking(
     sweeps: Mapping[str, Sweep],
     choices: Mapping[str, Mapping[str, int | None]],
     levels: Mapping[str, float],
+    abnormal: Mapping[str, float],
     published: Mapping[str, Mapping[int, float]],
 ) -> str:
     """Draw AUROC and AP against the latent size, a panel per data set, and the published AUROC in one of its own.
@@ -39,6 +41,7 @@ def draw_ranking(
         sweeps: Data set's title to its sweep.
         choices: Data set's title to how a size may be chosen and the size.
         levels: Data set's title to the AUROC of knn, where it was run.
+        abnormal: Data set's title to the share of its test images that are abnormal, the AP of chance.
         published: Data set's title to AUROC in [0, 1] by size.
     """
 
@@ -54,10 +57,12 @@ def draw_ranking(
                     axes.fill_between(sizes, low, high, color=tint, alpha=0.13, linewidth=0)
             if title in levels:
                 axes.axhline(levels[title], color=INK, linestyle=(0, (2, 2)), linewidth=1.2, label="knn, AUROC")
+            for value, tint, label in ((0.5, NORMAL, "AUROC of chance"), (abnormal[title], THIRD, "AP of chance")):
+                axes.axhline(value, color=tint, linestyle=":", linewidth=1.2, label=label)
             for name, style in (("oracle", "-"), ("knee", "--")):
                 size = choices.get(title, {}).get(name)
                 if size is not None:
-                    label = {"oracle": "best AUROC (oracle)", "knee": "knee of held-out error"}[name]
+                    label = {"oracle": "best on half of the test (oracle)", "knee": "knee of held-out error"}[name]
                     axes.axvline(size, color=FAINT, linestyle=style, linewidth=1.2, zorder=1, label=label)
             _label(axes, title, sizes, "on test images, with 95 % band")
 
@@ -71,22 +76,36 @@ def draw_ranking(
     return _svg([*map(panel, sweeps), theirs])
 
 
-def draw_errors(sweeps: Mapping[str, Sweep]) -> str:
-    """Draw the mean errors of train, held-out and test normals and of test abnormals against the latent size."""
+def draw_errors(sweeps: Mapping[str, Sweep], published: Mapping[int, Mapping[str, float]]) -> str:
+    """Draw the mean errors of train, held-out and test normals and of test abnormals against the latent size.
+
+    Args:
+        sweeps: Data set's title to its sweep.
+        published: Size to the paper's error by part, of a data set that it does not name.
+    """
 
     def panel(title: str) -> Callable[[Axes], None]:
         def paint(axes: Axes) -> None:
             sizes = _sizes(sweeps[title])
             for part, (label, tint, line, marker) in _LINES.items():
                 errors = [sweeps[title][str(size)]["errors"][part] for size in sizes]
-                if None not in errors:
-                    axes.plot(sizes, errors, color=tint, linestyle=line, marker=marker, label=label)
+                if all(errors):
+                    means = [fmean(by_seed) for by_seed in errors]
+                    axes.plot(sizes, means, color=tint, linestyle=line, marker=marker, label=label)
             _decades(axes)
             _label(axes, title, sizes, "mean squared error, grey values in [−1, 1]")
 
         return paint
 
-    return _svg([panel(title) for title in sweeps])
+    def theirs(axes: Axes) -> None:
+        for part, (label, tint, line, marker) in _LINES.items():
+            values = {size: errors[part] for size, errors in published.items() if part in errors}
+            if values:
+                axes.plot(list(values), list(values.values()), color=tint, linestyle=line, marker=marker, label=label)
+        _decades(axes)
+        _label(axes, "published, data set not named", list(published), "mean squared error, grey values in [−1, 1]")
+
+    return _svg([*map(panel, sweeps), theirs])
 
 
 def _sizes(sweep: Sweep) -> list[int]:

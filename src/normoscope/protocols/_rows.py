@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -76,20 +75,20 @@ class Row:
         return scores if len(scores) > 1 else np.asarray(scores[0])
 
     @property
-    def errors(self) -> dict[str, float | None]:
-        """Mean score, over images and seeds, of each part of the data; None where it is empty.
+    def errors(self) -> dict[str, list[float]]:
+        """Mean score over the images of each part of the data, by seed; none where it is empty.
 
         For an autoencoder scored by its loss it is the mean reconstruction error.
         """
         found = [result.value[self.part] for result in self.results]
-        test, labels = np.mean([one["test"] for one in found], axis=0), self.labels
-        held_out = np.asarray([one["held_out"] for one in found])
-        return {
-            "train": fmean(one["train_mean"] for one in found),
-            "held_out": float(np.mean(held_out)) if held_out.size else None,
-            "test_normal": float(np.mean(test[labels == 0])) if (labels == 0).any() else None,
-            "test_abnormal": float(np.mean(test[labels == 1])) if (labels == 1).any() else None,
+        test = np.asarray([one["test"] for one in found], np.float64)
+        parts = {
+            "held_out": np.asarray([one["held_out"] for one in found], np.float64),
+            "test_normal": test[:, self.labels == 0],
+            "test_abnormal": test[:, self.labels == 1],
         }
+        by_seed = {part: np.mean(scores, axis=1).tolist() if scores.size else [] for part, scores in parts.items()}
+        return {"train": [one["train_mean"] for one in found], **by_seed}
 
     def interval(self, metric: str) -> Interval:
         """Return a metric's mean over seeds, with bounds over patients, where known, and seeds."""
