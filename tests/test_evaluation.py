@@ -6,10 +6,12 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from normoscope import metrics
 from normoscope.errors import ScoresError
 from normoscope.evaluation import evaluate, paired
+from normoscope.intervals import Intervals
 from normoscope.metrics import of_kind
 from normoscope.statistics import binomial, delong, delong_paired
 
@@ -197,3 +199,17 @@ def test_paired_takes_delong_for_one_seed_and_the_bootstrap_for_patients_or_seed
 def test_the_same_seed_gives_the_same_evaluation() -> None:
     first, second = (evaluate(LABELS, SCORES, groups=PATIENTS, draws=DRAWS, seed=3).to_json() for _ in range(2))
     assert first == second
+
+
+def test_a_rate_near_zero_over_seeds_is_no_surer_than_one_seeds() -> None:
+    labels = np.repeat([0, 1], [100, 42])
+    flags = np.zeros((5, 142), bool)
+    flags[0, 100] = True
+    near, none = (Intervals().of_decisions(metrics.sensitivity, labels, some) for some in (flags, flags[1:]))
+    assert near.value == pytest.approx(1 / 5 / 42)
+    assert near.low == pytest.approx(stats.beta.ppf(0.025, 0.2, 42.8), abs=1e-6)
+    assert near.high == pytest.approx(stats.beta.ppf(0.975, 1.2, 41.8))
+    assert near.high > none.high > 0.08
+    assert "no narrower than exact binomial over 42 images" in near.how
+    middle = Intervals().of_decisions(metrics.sensitivity, labels, np.arange(142) % 2 == np.zeros((3, 1)))
+    assert "binomial" not in middle.how

@@ -11,17 +11,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from interruptions import Failing
+from normoscope import metrics
 from normoscope.errors import DataChangedError
 from normoscope.fingerprints import code_fingerprint
 from normoscope.images import PixelStore
+from normoscope.intervals import Intervals
 from normoscope.methods.twente import Twente
 from normoscope.protocols import Outcome, Verdict
 from normoscope.protocols import _twente_work as work
+from normoscope.protocols._rows import REFERENCES
+from normoscope.protocols._twente_claims import claims
 from normoscope.protocols._twente_images import NOISE, drawn, noisy, pictures, standard_noise, uniform_noise
-from normoscope.protocols._twente_numbers import RULES, artificial, cost, cost_ratios, real, sweep
+from normoscope.protocols._twente_numbers import (
+    ERRORS,
+    RULES,
+    against_references,
+    artificial,
+    cost,
+    cost_ratios,
+    real,
+    sweep,
+)
 from normoscope.protocols._twente_paper import PUBLISHED
 from normoscope.protocols.twente2023 import Twente2023
 from normoscope.runner import Job, Result, perform
@@ -256,8 +270,13 @@ def test_detection_counts_borrowed_anomalies_and_auroc_does_not() -> None:
         trained([1.0, 1.0, 1.0, 1.3], abnormal=[1.4, 1.5], borrowed=[1.0, 1.0]),
     ]
     found = real(values)["bce"]
-    assert found["two-sided"] == {"detected": [0.75, 0.5], "false_alarms": [0.25, 0.25]}
-    assert found["upper"] == {"detected": [0.5, 0.5], "false_alarms": [0.0, 0.25]}
+    of = {rule: {name: share["by_seed"] for name, share in found[rule].items()} for rule in RULES}
+    assert of["two-sided"] == {"detected": [0.75, 0.5], "false_alarms": [0.25, 0.25], "detected_in_test": [1.0, 1.0]}
+    assert of["upper"] == {"detected": [0.5, 0.5], "false_alarms": [0.0, 0.25], "detected_in_test": [0.5, 1.0]}
+    flags = np.array([[1, 1, 1, 0], [1, 1, 0, 0]], bool)  # thresholds 0.8 and 1.2
+    expected = Intervals().of_decisions(metrics.sensitivity, np.ones(4, int), flags)
+    detected = found["two-sided"]["detected"]
+    assert (detected["value"], detected["low"], detected["high"]) == (0.625, expected.low, expected.high)
     assert found["auroc"]["by_seed"] == [0.5, 1.0]
     assert found["auroc"]["value"] == 0.75
 
@@ -269,8 +288,12 @@ def test_false_alarms_of_the_normal_class_leave_the_others_out() -> None:
     value["train"]["mse"] = value["train"]["bce"]
     found = artificial([value], medical=True)
     assert list(found) == ["noise"]  # FashionMNIST was absent
-    assert found["noise"]["bce"]["normals_alone"]["upper"] == [0.5]
-    assert found["noise"]["bce"]["upper"] == {"detected": [0.5], "false_alarms": [0.5]}
+    assert found["noise"]["bce"]["normals_alone"]["upper"]["by_seed"] == [0.5]
+    assert {name: share["value"] for name, share in found["noise"]["bce"]["upper"].items()} == {
+        "detected": 0.5,
+        "false_alarms": 0.5,
+    }
+    assert "over 4 images, each with its noisy copy, " in found["noise"]["bce"]["auroc"]["how"]
     assert "normals_alone" not in artificial([value], medical=False)["noise"]["bce"]
 
 
@@ -288,17 +311,54 @@ def test_cost_is_images_over_seconds_and_its_ratio_is_of_rounds_side_by_side() -
     assert found["rate"] == [pytest.approx(PUBLISHED["mnist"].rate), 100.0]
     assert PUBLISHED["mnist"].rate == pytest.approx(33.91, abs=0.005)
     seconds = {"mnist": [1.0, 3.0, 2.0], "pneumoniamnist": [2.0, 6.0, 4.0], NOISE: [1.0, 6.0, 2.0]}
-    ratios = cost_ratios([{"seconds": seconds, "images": 10, "flops": 5}])["sets"]
-    assert ratios["pneumoniamnist"]["ratio"] == pytest.approx({"value": 2.0, "low": 2.0, "high": 2.0})
-    assert ratios[NOISE]["ratio"]["value"] == pytest.approx(2 ** (1 / 3))
-    assert ratios[NOISE]["ratio"]["low"] < 1 < ratios[NOISE]["ratio"]["high"]
+    one = {"seconds": seconds, "images": 10, "flops": 5}
+    [alone, three] = [
+        cost_ratios([one, *more])["sets"] for more in ([], [one, one | {"seconds": {**seconds, NOISE: [1, 3, 2]}}])
+    ]
+    assert alone[NOISE]["ratio"] == {"value": pytest.approx(2 ** (1 / 3)), "low": None, "high": None}
+    assert three["pneumoniamnist"]["ratio"] == pytest.approx({"value": 2.0, "low": 2.0, "high": 2.0})
+    logs = np.log(2) / 3 * np.array([1, 1, 0])  # a mean over rounds for every process
+    half = stats.t.ppf(0.975, 2) * logs.std(ddof=1) / 3**0.5
+    assert three[NOISE]["ratio"]["value"] == pytest.approx(np.exp(logs.mean()))
+    assert three[NOISE]["ratio"]["high"] == pytest.approx(np.exp(logs.mean() + half))
 
 
 def test_the_sweep_gives_the_detected_share_by_noise_score_and_rule() -> None:
-    value = trained([1.0]) | {"sweep": {"0.1": {"bce": [0.5, 1.0, 1.3, 1.4]}}, "likeness": {"0.1": 0.9}}
-    assert sweep([value, value]) == {
-        "0.1": {"likeness": [0.9, 0.9], "bce": {"two-sided": [0.75, 0.75], "upper": [0.5, 0.5]}}
-    }
+    value = trained([1.0, 1.3, 1.0, 1.0, 0.5]) | {"sweep": {"0.1": {"bce": [0.5, 1.0, 1.3, 1.4]}}}
+    found = sweep([value | {"likeness": {"0.1": 0.9}, "noisy": [0, 1, 2, 3]}] * 2)
+    assert found["noise"]["0.1"]["likeness"] == [0.9, 0.9]
+    of = {rule: found["noise"]["0.1"]["bce"][rule]["by_seed"] for rule in RULES}
+    assert of == {"two-sided": [0.75, 0.75], "upper": [0.5, 0.5]}
+    clean = {rule: share["value"] for rule, share in found["clean"]["bce"].items()}
+    assert clean == {"two-sided": 0.25, "upper": 0.25}, "of the images that get noise, not of all"
+
+
+def test_both_errors_are_compared_with_every_reference_on_the_same_images() -> None:
+    rng = np.random.default_rng(0)
+
+    def job() -> dict[str, Any]:
+        def scores(shift: float) -> dict[str, list[float]]:
+            by = {"bce": 0.0, "mse": 1.0, "knn": 3.0, "trivial contrast": 0.0}
+            drawn = {name: rng.standard_normal(60) + shift * by.get(name, 0.5) for name in (*ERRORS, *REFERENCES)}
+            return {name: values.tolist() for name, values in drawn.items()}
+
+        return {"errors": {"held_out": scores(0), "noise": scores(1)}, "labels": [0] * 60, "noisy": list(range(60))}
+
+    values = [job(), job()]
+    found = against_references(values, "noise")
+    assert {error: list(of) for error, of in found.items()} == {key: list(REFERENCES) for key in ERRORS}
+
+    def auroc(name: str) -> float:
+        labels = np.repeat([0, 1], 60)
+        runs = [[*v["errors"]["held_out"][name], *v["errors"]["noise"][name]] for v in values]
+        return float(np.mean([metrics.auroc(labels, np.asarray(run)) for run in runs]))
+
+    for error in ERRORS:
+        for other in REFERENCES:
+            assert found[error][other]["value"] == pytest.approx(auroc(error) - auroc(other))
+    assert found["bce"]["knn"]["holm"] >= found["bce"]["knn"]["pvalue"]
+    assert found["bce"]["knn"]["value"] < -0.3
+    assert "paired bootstrap over 60 images, each with its noisy copy" in found["bce"]["knn"]["how"]
 
 
 # plan, tables and figures
@@ -350,7 +410,10 @@ def test_a_finished_run_fills_every_cell_and_draws_every_figure(quick: Outcome) 
         assert table.rows, table.title
         assert {len(row) for row in table.rows} == {len(table.columns)}, table.title
         assert not any("nan" in cell for row in table.rows for cell in row), table.title
-    first = [dict(zip(quick.tables[0].columns, row, strict=True)) for row in quick.tables[0].rows]
+    every = [dict(zip(quick.tables[0].columns, row, strict=True)) for row in quick.tables[0].rows]
+    first = [row for row in every if "," not in row["data"]]
+    assert [row["data"].partition(", ")[2] for row in every[:6]] == ["", "mse", *REFERENCES]
+    assert every[2]["FashionMNIST %"].startswith("no bounds; AUROC ")
     assert [row["data"].split()[0] for row in first] == ["MNIST", "PneumoniaMNIST", "OCTMNIST"]
     assert first[0]["real anomalies %"] == "n/a"
     assert first[1]["real anomalies %, paper"] == "26.0"
@@ -362,6 +425,9 @@ def test_a_finished_run_fills_every_cell_and_draws_every_figure(quick: Outcome) 
         assert ET.fromstring(figure.svg).tag.endswith("svg")
     assert quick.figures[0].svg.count("<image") == 16
     assert quick.claims == []
+    judged = claims(quick.numbers)  # the quick form prints none, but its numbers have their shape
+    assert {claim.verdict for claim in judged} >= {Verdict.UNTESTED}
+    assert all(claim.why for claim in judged)
     json.dumps(quick.numbers, allow_nan=False)
 
 
@@ -369,7 +435,7 @@ def test_rates_in_the_table_are_those_of_the_raw_errors(quick: Outcome) -> None:
     table = next(table for table in quick.tables if table.title.startswith("Experiment 3"))
     cells = dict(zip(table.columns, next(row for row in table.rows if row[1] == "mse"), strict=True))
     judged = quick.numbers["real"]["pneumoniamnist"]["mse"]
-    assert cells["upper: detected %"] == f"{100 * judged['upper']['detected'][0]:.1f}"
+    assert cells["upper: detected %"].startswith(f"{100 * judged['upper']['detected']['by_seed'][0]:.1f} [")
     assert cells["AUROC"].startswith(f"{judged['auroc']['by_seed'][0]:.3f} [")
     assert judged["auroc"]["value"] > 0.9  # the made anomalies carry a bright square
 

@@ -1,7 +1,8 @@
 """Which interval a metric deserves: a formula where one is exact enough, the bootstrap everywhere else.
 
 AUROC           one seed, independent images: DeLong · exactly 0 or 1: independent pairs · else bootstrap
-rates           one seed, independent images, or exactly 0 or 1: exact binomial · else bootstrap
+rates           one seed, independent images, or exactly 0 or 1: exact binomial · else bootstrap, near 0 and 1 no
+                narrower than the exact binomial
 balanced acc.   square-and-add of its two rates
 all others      bootstrap over images or patients, and seeds
 """
@@ -22,6 +23,9 @@ from .metrics import Metric, title
 from .statistics import Interval, binomial, delong, independent_pairs, mean_of_two, perfect
 
 __all__ = ["Intervals", "missing_class"]
+
+_FEW = 5
+"""Images or patients on the rarer side of a rate below which drawing them again shows too little of their spread."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,17 @@ class Intervals:
         if metric is metrics.balanced_accuracy:
             rates = (metrics.sensitivity, metrics.specificity)
             return mean_of_two(*(self.of_decisions(rate, labels, flags) for rate in rates))
-        one_by_one = self.groups is None and flags.ndim == 1
-        if metric in _SHARE_OF and (one_by_one or value in (0.0, 1.0)):
-            return self._binomial(value, np.isin(labels, _SHARE_OF[metric]))
-        return self._bootstrap(metric, labels, flags)
+        if metric not in _SHARE_OF:
+            return self._bootstrap(metric, labels, flags)
+        rows = np.isin(labels, _SHARE_OF[metric])
+        if (self.groups is None and flags.ndim == 1) or value in (0.0, 1.0):
+            return self._binomial(value, rows)
+        drawn = self._bootstrap(metric, labels, flags)
+        if min(value, 1 - value) * self._units(rows)[0] >= _FEW:
+            return drawn
+        exact = self._binomial(value, rows)
+        low, high = np.fmin(drawn.low, exact.low), np.fmax(drawn.high, exact.high)
+        return Interval(value, float(low), float(high), f"{drawn.how}, no narrower than {exact.how}")
 
     def of_pixels(self, metric: Metric, masks: Bool[np.ndarray, "n h w"], given: npt.NDArray[Any]) -> Interval:
         """Return a metric of maps or predicted masks with its interval; nan and the reason without lesions."""
@@ -81,11 +92,13 @@ class Intervals:
 
     def _binomial(self, value: float, rows: Bool[np.ndarray, " n"]) -> Interval:
         """Count images; or patients, who at 0 and 1 are right or wrong as a whole."""
+        n, unit = self._units(rows)
+        return binomial(round(value * n, 9), n, unit)
+
+    def _units(self, rows: Bool[np.ndarray, " n"]) -> tuple[int, str]:
         if self.groups is None:
-            n, unit = int(np.sum(rows)), "images"
-        else:
-            n, unit = len(np.unique(self.groups[rows])), "patients"
-        return binomial(round(value * n), n, unit)
+            return int(np.sum(rows)), "images"
+        return len(np.unique(self.groups[rows])), "patients"
 
 
 _SHARE_OF: dict[Metric, tuple[int, ...]] = {

@@ -81,13 +81,13 @@ class Interval:
 # --- rates
 
 
-def binomial(successes: int, n: int, unit: str = "") -> Interval:
+def binomial(successes: float, n: int, unit: str = "") -> Interval:
     """Return a proportion with exact (Clopper-Pearson) bounds.
 
     low = Beta(0.025; k, n - k + 1), high = Beta(0.975; k + 1, n - k), quantiles.
 
     Args:
-        successes: k, 0 to n.
+        successes: k, 0 to n; of several seeds their mean, which need not be whole.
         n: Independent trials.
         unit: What a trial is, for `how`.
 

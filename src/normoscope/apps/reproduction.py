@@ -53,6 +53,7 @@ def reproduce(args: argparse.Namespace) -> int:
     else:
         with redirect_stdout(sys.stderr):  # where Ray, too, tells what becomes of its nodes
             results = _run(list(plan.jobs), pending, folder, args)
+    note("making tables, figures and claims", args.quiet)
     outcome = protocol.outcome(results, plan.absent)
     content = plain(as_json(outcome, plan.absent, _provenance(results, len(plan.jobs), args)))
     out.mkdir(parents=True, exist_ok=True)

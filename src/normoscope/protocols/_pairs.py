@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,23 @@ Difference = Mapping[str, Any]
 """value, low, high, how, pvalue, and holm: the p-value adjusted over the family; None where there is none."""
 
 
-def differences(pairs: Mapping[str, tuple[Row, Row]], planned: int) -> dict[str, Difference]:
+class Scored(Protocol):
+    """Test images and what a method scores them; a row is one."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """1 abnormal, 0 normal."""
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Of every image, a row per seed where there are several."""
+
+    @property
+    def groups(self) -> Sequence[str] | None:
+        """Patient of every image, None where they are not known."""
+
+
+def differences(pairs: Mapping[str, tuple[Scored, Scored]], planned: int) -> dict[str, Difference]:
     """Compare the AUROC of two rows on the same test images, for a family of pairs.
 
     Args:

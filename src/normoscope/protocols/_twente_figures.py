@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -84,20 +83,26 @@ def error_figure(prefix: str, name: str, value: Mapping[str, Any]) -> Figure:
     return Figure(f"{prefix}_figure5_{name}", title, draw(paint, columns=2, size=(9.0, 4.0)))
 
 
-def sweep_figure(prefix: str, sweep: Mapping[str, Any], judged: Mapping[str, Any]) -> Figure:
-    """Draw detection against the noise by the two-sided rule, a panel per error, with the false alarms at 0."""
+def sweep_figure(prefix: str, sweep: Mapping[str, Any]) -> Figure:
+    """Draw detection against the noise by the two-sided rule, a panel per error, with the false alarms at 0.
+
+    Args:
+        prefix: Of the figure's name.
+        sweep: Data set to what `_twente_numbers.sweep` returns.
+    """
     tints = (_NORMAL, _ABNORMAL, _THIRD)
 
     def paint(axes: Any) -> None:
         for one, (score, label) in zip(axes, _SCORES.items(), strict=True):
-            for tint, mark, (name, sigmas) in zip(tints, "os^", sweep.items(), strict=False):
-                alarms = fmean(judged[name]["noise"][score]["two-sided"]["false_alarms"])
-                x = [0.0, *map(float, sigmas)]
-                y = [alarms, *(fmean(some[score]["two-sided"]) for some in sigmas.values())]
-                one.plot(x, [100 * share for share in y], f"-{mark}", color=tint, markersize=4, label=DATA[name].title)
+            for tint, mark, (name, of) in zip(tints, "os^", sweep.items(), strict=False):
+                x = [0.0, *map(float, of["noise"])]
+                shares = [some[score]["two-sided"] for some in (of["clean"], *of["noise"].values())]
+                y, low, high = ([100 * share[key] for share in shares] for key in ("value", "low", "high"))
+                one.plot(x, y, f"-{mark}", color=tint, markersize=4, label=DATA[name].title)
+                one.fill_between(x, low, high, color=tint, alpha=0.13, linewidth=0)
             one.axhline(75, color=_FAINT, linestyle=(0, (4, 3)), linewidth=1.2, label="75 %, the paper's mark")
             one.set(xlabel="σ of the noise; at 0 the false alarms", ylabel="flagged, %", ylim=(-2, 102), title=label)
         axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
 
-    title = "Detection of own images with noise against its deviation, two-sided rule"
+    title = "Detection of own images with noise against its deviation, two-sided rule, with 95 % bands"
     return Figure(f"{prefix}_sweep", title, draw(paint, columns=2, size=(9.0, 4.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,32 @@ from .. import metrics
 from ..calibration import Above, Outside
 from ..intervals import Intervals
 from ..statistics import seeds_interval
+from ._pairs import Difference, differences
+from ._rows import REFERENCES
 
-__all__ = ["RULES", "artificial", "cost", "cost_ratios", "real", "reconstruction", "sweep"]
+__all__ = [
+    "ERRORS",
+    "RULES",
+    "Share",
+    "against_references",
+    "artificial",
+    "cost",
+    "cost_ratios",
+    "real",
+    "reconstruction",
+    "sweep",
+]
 
 Values = Sequence[Mapping[str, Any]]
 """What the jobs of one data set and experiment returned, one per seed."""
 
 Moments = Mapping[str, float]
+
+Share = Mapping[str, Any]
+"""A share of images that is flagged: value, low, high, how, and by_seed."""
+
+ERRORS = ("bce", "mse")
+"""The errors a flag may be set by; the paper speaks of the reconstruction error, and names the first for Table 1."""
 
 RULES: Mapping[str, Callable[[Moments], Above | Outside]] = {
     "two-sided": lambda train: Outside(train["mean"] - 2 * train["sd"], train["mean"] + 2 * train["sd"]),
@@ -62,16 +82,65 @@ def real(values: Values) -> dict[str, Any]:
     return {score: _judged(values, score, "abnormal", None) for score in values[0]["errors"]["abnormal"]}
 
 
+def against_references(values: Values, kind: str) -> dict[str, dict[str, Difference]]:
+    """Compare the AUROC of both errors with that of knn and of the trivial scores, one family.
+
+    Args:
+        values: Of the jobs of one experiment and set.
+        kind: fashion, noise or abnormal.
+
+    Returns:
+        Error to reference to the AUROC of the first minus that of the second.
+    """
+    groups = None
+    if kind == "noise":
+        together = [*range(len(values[0]["labels"])), *values[0]["noisy"]]
+        groups = [str(image) for image in together]
+    rows = {score: _Scores(*_ranked(values, score, kind), groups) for score in (*ERRORS, *REFERENCES)}
+    pairs = {f"{error}/{other}": (rows[error], rows[other]) for error in ERRORS for other in REFERENCES}
+    found = differences(pairs, len(pairs))
+    return {error: {other: _of_copies(found[f"{error}/{other}"]) for other in REFERENCES} for error in ERRORS}
+
+
+def _of_copies(interval: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the groups of a bootstrap what they are here."""
+    return {**interval, "how": str(interval["how"]).replace("patients", "images, each with its noisy copy")}
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """One score of the test images."""
+
+    labels: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    groups: Sequence[str] | None
+
+
 def sweep(values: Values) -> dict[str, Any]:
-    """Return the share detected by deviation of the noise, score and rule, and how alike noisy and clean images are."""
-    found = {}
-    for sigma in values[0]["sweep"]:
-        rates = {
-            score: {rule: [_share(v, score, rule, v["sweep"][sigma][score]) for v in values] for rule in RULES}
-            for score in values[0]["sweep"][sigma]
+    """Return what is flagged by deviation of the noise, score and rule, and how alike noisy and clean images are.
+
+    Returns:
+        clean: score to rule to the share of the same images flagged without noise; noise: deviation to likeness and to
+        score to rule to the share flagged.
+    """
+    noisy, scores = values[0]["noisy"], list(next(iter(values[0]["sweep"].values())))
+
+    def shares(of: Callable[[Mapping[str, Any], str], npt.ArrayLike]) -> dict[str, dict[str, Share]]:
+        return {
+            score: {rule: _share(values, score, rule, [of(value, score) for value in values]) for rule in RULES}
+            for score in scores
         }
-        found[sigma] = {"likeness": [value["likeness"][sigma] for value in values], **rates}
-    return found
+
+    return {
+        "clean": shares(lambda value, score: np.asarray(value["errors"]["held_out"][score])[noisy]),
+        "noise": {
+            sigma: {
+                "likeness": [value["likeness"][sigma] for value in values],
+                **shares(lambda value, score, sigma=sigma: value["sweep"][sigma][score]),  # type: ignore[misc]
+            }
+            for sigma in values[0]["sweep"]
+        },
+    }
 
 
 def cost(values: Values) -> dict[str, Any]:
@@ -81,49 +150,79 @@ def cost(values: Values) -> dict[str, Any]:
 
 
 def cost_ratios(values: Values) -> dict[str, Any]:
-    """Return the seconds of every data set over those of the first, equally many images, by rounds taken in turns."""
+    """Return the seconds of every data set over those of the first, equally many images, by rounds taken in turns.
+
+    What one process shares by its memory or its moment counts once: bounds are over the means of the processes.
+    """
     first = next(iter(values[0]["seconds"]))
-    reference = np.asarray([value["seconds"][first] for value in values]).ravel()
     found = {}
     for name in values[0]["seconds"]:
-        seconds = np.asarray([value["seconds"][name] for value in values]).ravel()
-        interval, _ = seeds_interval(np.log(seconds / reference))
-        ratio = {key: float(np.exp(getattr(interval, key))) for key in ("value", "low", "high")}
-        found[name] = {"seconds": seconds.tolist(), "ratio": ratio}
+        logs = [np.log(np.divide(value["seconds"][name], value["seconds"][first])) for value in values]
+        interval, _ = seeds_interval(np.asarray([np.mean(one) for one in logs]))
+        bounds = {end: None if np.isnan(at := getattr(interval, end)) else float(np.exp(at)) for end in ("low", "high")}
+        seconds = [second for value in values for second in value["seconds"][name]]
+        found[name] = {"seconds": seconds, "ratio": {"value": float(np.exp(interval.value)), **bounds}}
     return {"sets": found, "first": first, **{key: values[0][key] for key in ("images", "flops")}}
+
+
+def _ranked(values: Values, score: str, kind: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return labels and scores of held-out images and of anomalies, a row per seed where there are several."""
+    normal = np.asarray([value["errors"]["held_out"][score] for value in values], np.float64)
+    abnormal = np.asarray([value["errors"][kind][score] for value in values], np.float64)
+    labels = np.repeat([0, 1], [normal.shape[1], abnormal.shape[1]])
+    scores = np.concatenate([normal, abnormal], axis=1)
+    return labels, scores if len(values) > 1 else scores[0]
 
 
 def _judged(values: Values, score: str, kind: str, groups: npt.NDArray[Any] | None) -> dict[str, Any]:
     """Return AUROC with its interval and the values of every seed, and both rules' rates where they have thresholds."""
-    normal = np.asarray([value["errors"]["held_out"][score] for value in values])
-    abnormal = np.asarray([value["errors"][kind][score] for value in values])
-    labels = np.repeat([0, 1], [normal.shape[1], abnormal.shape[1]])
-    scores = np.concatenate([normal, abnormal], axis=1)
-    given = scores if len(values) > 1 else scores[0]
-    auroc = Intervals(groups).of_ranking(metrics.auroc, labels, given).to_json()
-    by_seed = [float(metrics.auroc(labels, run)) for run in scores]
+    labels, scores = _ranked(values, score, kind)
+    auroc = _of_copies(Intervals(groups).of_ranking(metrics.auroc, labels, scores).to_json())
+    by_seed = [float(metrics.auroc(labels, run)) for run in np.atleast_2d(scores)]
     return {"auroc": {**auroc, "by_seed": by_seed}, **{rule: _rates(values, score, rule, kind) for rule in RULES}}
 
 
-def _rates(values: Values, score: str, rule: str, kind: str) -> dict[str, list[float]] | None:
-    """Return the shares of anomalies and of held-out images flagged; borrowed anomalies count as the paper's 500 do."""
+def _rates(values: Values, score: str, rule: str, kind: str) -> dict[str, Share] | None:
+    """Return what is flagged of anomalies and of held-out images; borrowed anomalies count as the paper's 500 do.
+
+    Where some are borrowed, those of the test part are also counted by themselves.
+    """
     if score not in values[0]["train"]:
         return None
-    found = [[*v["errors"][kind][score], *v["errors"].get("borrowed", {}).get(score, [])] for v in values]
-    return {
-        "detected": [_share(v, score, rule, scores) for v, scores in zip(values, found, strict=True)],
-        "false_alarms": [_share(v, score, rule, v["errors"]["held_out"][score]) for v in values],
+    own = [v["errors"][kind][score] for v in values]
+    borrowed = [v["errors"].get("borrowed", {}).get(score, []) for v in values]
+    rates = {
+        "detected": _share(values, score, rule, [[*one, *more] for one, more in zip(own, borrowed, strict=True)]),
+        "false_alarms": _share(values, score, rule, [v["errors"]["held_out"][score] for v in values]),
     }
+    return rates | ({"detected_in_test": _share(values, score, rule, own)} if any(borrowed) else {})
 
 
-def _alarms_of(values: Values, score: str, rows: npt.NDArray[np.bool_]) -> dict[str, list[float]] | None:
-    """Return by rule the share of these held-out images flagged, None without thresholds or images."""
+def _alarms_of(values: Values, score: str, rows: npt.NDArray[np.bool_]) -> dict[str, Share] | None:
+    """Return by rule what is flagged of these held-out images, None without thresholds or images."""
     if score not in values[0]["train"] or not rows.any():
         return None
     own = [np.asarray(value["errors"]["held_out"][score])[rows] for value in values]
-    return {rule: [_share(v, score, rule, some) for v, some in zip(values, own, strict=True)] for rule in RULES}
+    return {rule: _share(values, score, rule, own) for rule in RULES}
 
 
-def _share(value: Mapping[str, Any], score: str, rule: str, scores: npt.ArrayLike) -> float:
-    """Return the share of scores that a rule flags whose thresholds come from this job's training images."""
-    return float(np.mean(RULES[rule](value["train"][score])(np.asarray(scores, np.float64))))
+def _share(values: Values, score: str, rule: str, scores: Sequence[npt.ArrayLike]) -> Share:
+    """Return the share of images that a rule flags whose thresholds come from each job's training images.
+
+    Args:
+        values: The jobs.
+        score: Of the thresholds.
+        rule: One of RULES.
+        scores: Of the images, by job.
+
+    Returns:
+        Its mean over seeds with an interval over images and seeds, and by_seed.
+    """
+    flags = np.stack([
+        RULES[rule](value["train"][score])(np.asarray(some, np.float64))
+        for value, some in zip(values, scores, strict=True)
+    ])  # fmt: skip
+    given = flags if len(values) > 1 else flags[0]
+    # all of them count as the class whose share is asked for
+    share = Intervals().of_decisions(metrics.sensitivity, np.ones(flags.shape[1], np.int64), given)
+    return {**share.to_json(), "by_seed": np.mean(flags, axis=1).tolist()}
