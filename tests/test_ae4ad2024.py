@@ -13,14 +13,13 @@ import pytest
 
 from normoscope import metrics, protocols
 from normoscope.protocols import Claim, Outcome, Verdict
-from normoscope.protocols._ae4ad_claims import claims as ae4ad_claims
+from normoscope.protocols._ae4ad_claims import claims
 from normoscope.protocols._ae4ad_jobs import benchmark_job, epochs_on, has_validation
 from normoscope.protocols._pairs import differences, told
 from normoscope.protocols._rows import Row
 from normoscope.protocols.ae4ad2024 import AE4AD2024, SIZES, knee
 from normoscope.protocols.conocc2020 import REFERENCES, ConOCC2020
-from normoscope.protocols.medianomaly2025 import METHODS, SETS, MedIAnomaly2025
-from normoscope.protocols.medianomaly2025 import claims as benchmark_claims
+from normoscope.protocols.medianomaly2025 import MedIAnomaly2025
 from normoscope.runner import Job, Result, perform
 from toys import TESTED
 
@@ -260,24 +259,6 @@ def test_what_is_missing_takes_no_verdict_back(name: str, share: float, small_pa
         assert not decided
 
 
-def test_the_benchmarks_table_stands_beside_the_published_column(small_papers: Path) -> None:
-    protocol = MedIAnomaly2025()
-    plan = protocol.plan()
-    outcome = protocol.outcome([made_up(job) for job in plan.jobs], plan.absent)
-    table, published = outcome.tables
-    assert table.title == "Benchmark: chest X-rays 64 px, not one of its sets"
-    assert [row[0] for row in table.rows] == [*METHODS, *REFERENCES]
-    theirs = column(table.rows, table.columns, "AUROC paper, RSNA")
-    assert (theirs["ae"], theirs["ae loss=ssim"], theirs["memae"]) == ("0.675 ± 0.009", "0.809", "–")
-    assert column(table.rows, table.columns, "AUROC minus ae, Holm")["ae"] == "–"
-    again = column(published.rows, published.columns, "AUROC, independent rerun")
-    assert (again["LAG: aeu"], again["VinDr-CXR: ae loss=ssim"]) == ("0.825", "0.545")
-    ours = column(published.rows, published.columns, "AUROC ours")
-    assert {ours["RSNA: dae"], ours["Brain Tumor: all methods"], ours["Camelyon16: all methods"]} == {
-        "not run: data absent"
-    }
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["ae4ad2024", "medianomaly2025"])
 def test_the_quick_form_runs_from_jobs_to_tables(name: str, small_papers: Path, tmp_path: Path) -> None:
@@ -326,7 +307,7 @@ def sweep_numbers(best: Mapping[str, int]) -> dict[str, Any]:
 
 
 def judged(numbers: Mapping[str, Any], words: str) -> Claim:
-    return next(claim for claim in ae4ad_claims(numbers, quick=False) if words in claim.text)
+    return next(claim for claim in claims(numbers, quick=False) if words in claim.text)
 
 
 BOTH = {"pneumoniamnist": 4, "chest_xray_64": 32}
@@ -466,63 +447,3 @@ def test_the_published_best_sizes_are_judged_on_the_papers_data_alone() -> None:
     assert judged(close, "best size is 4 on RSNA").verdict is Verdict.UNTESTED
     assert judged(sweep_numbers({"rsna": 4}), "best size is 4 on RSNA").verdict is Verdict.UNTESTED
     assert judged(sweep_numbers(BOTH), "best size is 4 on RSNA").verdict is Verdict.UNTESTED
-
-
-def benchmark_numbers(data: str, **aurocs: float) -> dict[str, Any]:
-    """Rows with these AUROCs (underscores before option values), the others at 0.6; clear where above ae."""
-    values = {row: aurocs.get(row.partition("=")[2] or row, 0.6) for row in METHODS}
-    rows: dict[str, Any] = {row: {"auroc": {"value": value}} for row, value in values.items()}
-    for row in METHODS:
-        if row != "ae":
-            rows[row]["minus_ae"] = difference(values[row] - values["ae"])
-    best = max(METHODS, key=lambda row: values[row])
-    for row in METHODS:
-        if row != best:
-            rows[row]["below_best"] = difference(values[best] - values[row])
-    return {data: rows}
-
-
-def found(numbers: Mapping[str, Any], words: str) -> Claim:
-    return next(claim for claim in benchmark_claims(numbers) if words in claim.text)
-
-
-def test_loss_outweighs_capacity_where_its_least_change_is_twice_the_most_of_a_width() -> None:
-    def verdict(ssim: float, eight: float) -> Claim:
-        return found(benchmark_numbers("chest_xray_64", ssim=ssim, **{"8": eight}), "capacity")
-
-    claim = verdict(0.9, 0.5)  # 0.3 ± 0.02 by the loss, 0.1 ± 0.02 by the width
-    assert claim.verdict is Verdict.HOLDS
-    assert "spans 0.300 over l2, l1 and ssim, 0.100 over widths" in claim.why
-    assert verdict(0.8, 0.5).verdict is Verdict.UNTESTED, "0.2 ± 0.02 may be less than twice 0.1 ± 0.02"
-    assert verdict(0.7, 0.4).verdict is Verdict.FAILS
-    assert verdict(0.6, 0.6).verdict is Verdict.UNTESTED, "nothing moves"
-    assert found({}, "capacity").verdict is Verdict.UNTESTED
-
-
-def test_losses_above_the_plain_autoencoder_are_judged_on_rsna_before_other_chest_x_rays() -> None:
-    better = {"ssim": 0.8, "aeu": 0.8, "dae": 0.8}
-    good = benchmark_numbers("chest_xray_64", **better)
-    assert found(good, "well above").verdict is Verdict.HOLDS
-    bad = benchmark_numbers("rsna", **better | {"dae": 0.5})
-    claim = found({**good, **bad}, "well above")
-    assert claim.verdict is Verdict.FAILS
-    assert claim.why.startswith("RSNA")
-    del good["chest_xray_64"]["dae"]
-    assert found(good, "well above").verdict is Verdict.UNTESTED
-
-
-def test_no_method_wins_everywhere_needs_two_of_the_benchmarks_sets() -> None:
-    one = benchmark_numbers("rsna", aeu=0.9)
-    assert found({**one, **benchmark_numbers("chest_xray_64", dae=0.9)}, "wins").verdict is Verdict.UNTESTED
-    held = found({**one, **benchmark_numbers("lag", dae=0.9)}, "wins")
-    assert held.verdict is Verdict.HOLDS
-    assert "RSNA: aeu 0.900; LAG: dae 0.900; nowhere clearly behind the best: none; not run: VinDr" in held.why
-    alike = found({**one, **benchmark_numbers("lag", aeu=0.9)}, "wins")
-    assert alike.verdict is Verdict.UNTESTED, "two sets are not everywhere"
-    everywhere = {data: rows for name in SETS for data, rows in benchmark_numbers(name, aeu=0.9).items()}
-    assert found(everywhere, "wins").verdict is Verdict.FAILS
-    close = benchmark_numbers("lag", dae=0.9)
-    close["lag"]["aeu"]["below_best"]["holm"] = 0.2
-    unsure = found({**one, **close}, "wins")
-    assert unsure.verdict is Verdict.UNTESTED, "aeu is best here, and there not beyond chance behind the best"
-    assert "nowhere clearly behind the best: aeu; not run: " in unsure.why

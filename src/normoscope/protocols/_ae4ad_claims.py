@@ -12,7 +12,7 @@ import numpy as np
 
 from ..statistics import seeds_interval
 from ._data import DATA
-from ._pairs import Difference, better, told
+from ._pairs import Difference, among, better, told
 from ._shape import Claim, Verdict
 from ._verdicts import Truth, all_of, any_of, judged
 
@@ -237,18 +237,13 @@ def _differs(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
     # no size may be best on all sets: each is behind on some, beyond the chance of so many sets
     sizes = {*map(str, best.values()), *(size for below in behind.values() for size in below)}
     none_serves = all(
-        any(size in below and better(_among(below[size], len(best))) for below in behind.values()) for size in sizes
+        any(size in below and better(among(below[size], len(best))) for below in behind.values()) for size in sizes
     )
     # a size far ahead on all of them refutes, once none is under way
     complete = all(data in best for data in numbers["sweep"] if data in SETS)
     alone = len({*best.values()}) == 1 and all(_refuted(below) is False for below in behind.values())
     truth: Truth = True if none_serves else False if alone and complete else None
     return judged(text, where, truth, "; ".join(listed), "latent sweep, best AUROC (oracle)")
-
-
-def _among(difference: Difference, sets: int) -> Difference:
-    """Adjust a difference that was picked among so many data sets, each a family of its own."""
-    return {**difference, "holm": None if difference["holm"] is None else min(1.0, sets * difference["holm"])}
 
 
 def _assumption(numbers: Numbers) -> Claim:
@@ -287,7 +282,7 @@ def _published(numbers: Numbers, chosen: Mapping[str, Any]) -> Claim:
     why = "; ".join([*(f"{DATA[data].title}: {size} here" for data, size in ours.items()), *absent])
     # another best size refutes where it is ahead of the published one beyond chance
     ahead = [
-        better(_among(numbers["below_best"][data][str(theirs[data])], len(ours)))
+        better(among(numbers["below_best"][data][str(theirs[data])], len(ours)))
         for data in ours
         if ours[data] != theirs[data]
     ]

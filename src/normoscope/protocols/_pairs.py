@@ -13,7 +13,17 @@ from ..runner import Result
 from ..statistics import Interval, holm, mean_variance, over_splits, placements
 from ._rows import Row
 
-__all__ = ["Difference", "better", "changed", "differences", "differences_over_folds", "mean_over_folds", "told"]
+__all__ = [
+    "Difference",
+    "Scored",
+    "among",
+    "better",
+    "changed",
+    "differences",
+    "differences_over_folds",
+    "mean_over_folds",
+    "told",
+]
 
 LEVEL = 0.05
 
@@ -127,6 +137,11 @@ def told(difference: Difference) -> str:
 def better(difference: Difference) -> bool | None:
     """Tell whether the first of two rows is the better one; None where chance explains what they differ by."""
     return bool(difference["value"] > 0) if changed(difference) else None
+
+
+def among(difference: Difference, sets: int) -> Difference:
+    """Adjust a difference that is picked among so many data sets, each a family of its own."""
+    return {**difference, "holm": None if difference["holm"] is None else min(1.0, sets * difference["holm"])}
 
 
 def changed(difference: Difference) -> bool:
