@@ -30,17 +30,21 @@ from typing import Any
 from .. import methods
 from ..methods.dual_encoder import DualEncoder
 from ..runner import Job, Result
+from ..types import Sample
 from . import _dual_fit, _dual_supervised
 from ._data import DATA, Absent, read
 from ._dual_claims import claims
 from ._dual_fit import Fit, seconds
 from ._dual_rows import (
     DUAL,
+    NAMED,
     ROWS,
     SEES_LABELS,
     SINGLE,
     TRIVIAL,
     UNGATED,
+    Comparison,
+    Images,
     Measured,
     Place,
     compared,
@@ -98,25 +102,66 @@ class DualEncoderBySize:
             for place, jobs in self._jobs.items()
             if all(job.key in done for job in jobs)
         }
-        planned = list(self._jobs)
-        families = {
-            "against_single": comparisons(found, planned, "auroc", [SINGLE]),
-            "against_ungated": comparisons(found, planned, "auroc", [UNGATED]),
-            "against_classifiers": comparisons(found, planned, "accuracy", SEES_LABELS),
-            "with_few": comparisons(found, planned, "auroc", [SINGLE, "knn", *SEES_LABELS], sizes=(FEWEST,)),
-            "across_types": comparisons(found, planned, "auroc", TRIVIAL, sizes=(0,)),
-        }
-        tables = [scored(data, found, self._normals[data], self.quick) for data in self.data]
-        tables.append(compared(list(families.values()), self._normals))
+        families = self._families(found)
+        steps = QUICK_STEPS if self.quick else STEPS
+        tables = [scored(data, found, self._images[data], steps, self.quick) for data in self.data]
+        tables.append(compared([one for family in families.values() for one in family], self._normals))
         numbers: dict[str, Any] = {
+            "steps": steps,
+            "pixels": {data: images.side for data, images in self._images.items()},
             "normals": self._normals,
+            "labelled": self._labelled,
             "rows": _nested(found),
-            "waiting": len(planned) - len(found),
+            "waiting": len(self._jobs) - len(found),
             **{name: [one.to_json() for one in family] for name, family in families.items()},
         }
         name = "dual_encoder_quick_by_size" if self.quick else "dual_encoder_by_size"
         figures = [curves(name, found, self._normals)] if found else []
         return Outcome(tables, claims(numbers, quick=self.quick), figures, numbers)
+
+    def _families(self, found: Mapping[Place, Measured]) -> dict[str, list[Comparison]]:
+        """Compare what the claims ask of; each claim's own is corrected together, and what decides none apart."""
+
+        def ask(
+            asked_by: str, metric: str, rivals: Sequence[str], sets: Sequence[str] = SETS, sizes: Any = None
+        ) -> list[Comparison]:
+            places = [place for place in self._jobs if place.data in sets]
+            return comparisons(found, places, asked_by, metric, rivals, sizes)
+
+        rivals, others = [SINGLE, "knn", *SEES_LABELS], [data for data in SETS if data not in NAMED]
+        accuracy = {data: f"accuracy on {DATA[data].title}" for data in SETS}
+        return {
+            "against_single": ask("two encoders", "auroc", [SINGLE]),
+            "against_ungated": ask("validated phases", "auroc", [UNGATED]),
+            "against_classifiers": [
+                one for data, by in accuracy.items() for one in ask(by, "accuracy", SEES_LABELS, [data])
+            ],
+            "with_few": [
+                *ask("small data", "auroc", rivals, NAMED, (FEWEST,)),
+                *ask("small data, sets not in the abstract", "auroc", rivals, others, (FEWEST,)),
+            ],
+            "across_types": ask("types of images", "auroc", TRIVIAL, sizes=(0,)),
+        }
+
+    @cached_property
+    def _samples(self) -> Mapping[str, Sequence[Sample]]:
+        return {name: read(name).samples for name in self.data}
+
+    @cached_property
+    def _labelled(self) -> Mapping[str, Mapping[str, int]]:
+        """Data sets with both classes in training to how many labelled training images there are."""
+        labels = {
+            name: [int(s.label) for s in samples if s.split == "train" and s.label is not None]
+            for name, samples in self._samples.items()
+        }
+        return {name: {"images": len(of), "abnormal": sum(of)} for name, of in labels.items() if 0 < sum(of) < len(of)}
+
+    @cached_property
+    def _images(self) -> Mapping[str, Images]:
+        """Data sets to what there is to train on."""
+        sides = {name: cut_of(self._trial(name)).train.shape[2] for name in self.data}
+        known = {name: of["images"] for name, of in self._labelled.items()}
+        return {name: Images(self._normals[name], known.get(name), sides[name]) for name in self.data}
 
     @cached_property
     def _normals(self) -> Mapping[str, int]:
@@ -127,8 +172,8 @@ class DualEncoderBySize:
     def _held_out(self) -> Mapping[str, float]:
         """Data sets to the share held out of their training normals: none where there are validation normals."""
         validated = {
-            name: any(sample.split == "validation" and sample.label == 0 for sample in read(name).samples)
-            for name in self.data
+            name: any(sample.split == "validation" and sample.label == 0 for sample in samples)
+            for name, samples in self._samples.items()
         }
         return {name: 0.0 if official else HELD_OUT for name, official in validated.items()}
 
