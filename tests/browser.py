@@ -21,7 +21,7 @@ def found_browser() -> str:
     for name in NAMES:
         if path := shutil.which(name):
             return path
-    reason = f"no browser on the path: looked for {', '.join(NAMES)}"
+    reason = f"no browser on the path: looked for {', '.join(NAMES)}; on Debian: apt-get install chromium"
     if os.environ.get("NORMOSCOPE_REQUIRE_DATA") == "1":
         pytest.fail(reason)
     pytest.skip(reason)

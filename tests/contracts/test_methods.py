@@ -145,7 +145,7 @@ def test_a_map_points_at_the_planted_square(name: str, anomalies: Tensor) -> Non
     assert maps.shape == (30, 28, 28)
     inside = torch.zeros(28, 28, dtype=torch.bool)
     inside[BRIGHT] = True
-    assert (maps[:, inside].mean(1) > 3 * maps[:, ~inside].mean(1)).all()
+    assert (maps[:, inside].mean(1) > 2 * maps[:, ~inside].mean(1)).all()
     peaks = maps.flatten(1).argmax(1)
     assert inside.flatten()[peaks].float().mean() > 0.9
 
