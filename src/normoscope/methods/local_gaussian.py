@@ -187,13 +187,17 @@ class _Terms:
 
     def __call__(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 2 h w"]:
         """Return t and r."""
-        away = (self.recipe.descriptors(images) - self.mean).permute(2, 3, 1, 0)
-        squared = (self.whiten @ away).square().sum(2).permute(2, 0, 1)[:, None]
-        distance = (squared + _FAINT).sqrt()
+        distance = (self._squared(images)[:, None] + _FAINT).sqrt()
         if distance.shape[2:] != images.shape[2:]:
             distance = functional.interpolate(distance, images.shape[2:], mode="bilinear")
         residual = (images - self.subspace.redraw(images)).abs().mean(1, keepdim=True)
         return torch.cat([distance, residual], 1)
+
+    def _squared(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n gh gw"]:
+        """Return t^2, one row of the grid at a time: what a row needs stays in the processor's cache."""
+        rows = zip(self.whiten, self.recipe.descriptors(images).unbind(2), self.mean.unbind(1), strict=True)
+        away = ((whiten, (found - mean).permute(2, 1, 0)) for whiten, found, mean in rows)
+        return torch.stack([(whiten @ row).square().sum(1) for whiten, row in away]).permute(2, 0, 1)
 
 
 class LocalGaussianDetector:
