@@ -101,7 +101,7 @@ def claims(numbers: Numbers, *, quick: bool) -> list[Claim]:
             "abstract",
             Verdict.UNTESTED,
             "this protocol changes the latent size, which bounds the entropy; docs/explanation/latent-entropy.md tells "
-            "what lowering the entropy itself did",
+            "what a rate in the loss did at one weight",
         ),
         Claim(
             "first to clarify the principle and design of autoencoders for anomaly detection in theory",
