@@ -301,7 +301,7 @@ def test_the_suite_leaves_out_images_that_cannot_show_a_kind_and_says_so_where_n
         assert masks.shape == (len(kept), 32, 32)
         assert masks.any((1, 2)).all()
     for kind in KINDS:
-        with pytest.raises(TooFewImagesError, match=f"normals that can show {kind.value}: 1 images needed, 0 given"):
+        with pytest.raises(TooFewImagesError, match=f"normals that can show {kind.value}: 1 image needed, 0 given"):
             suite(PixelStore(np.full((3, 1, 32, 32), 0.3, np.float32)), [kind])
 
 
@@ -346,7 +346,7 @@ def test_what_cannot_be_done_is_refused_with_one_sentence() -> None:
     image, rng = textured(1), np.random.default_rng(0)
     with pytest.raises(TooFewImagesError, match=r"normals for foreign-patch: 2 images needed, 1 given; each takes"):
         suite(PixelStore(image.numpy()))
-    with pytest.raises(TooFewImagesError, match="donors other than the image itself: 1 images needed, 0 given"):
+    with pytest.raises(TooFewImagesError, match="donors other than the image itself: 1 image needed, 0 given"):
         plant(Anomaly.FOREIGN_PATCH, image, image, rng)
     for kind in set(KINDS) - {Anomaly.FOREIGN_PATCH}:
         assert len(suite(PixelStore(image.numpy()), [kind])[kind].images) == 1

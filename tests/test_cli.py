@@ -129,8 +129,22 @@ def test_quiet_keeps_standard_error_empty_and_notes_appear_without_it(
         ("fit knn phantom --out OUT --group-regex zz", "--group-regex: expected a pattern that matches every name"),
         ("compare magic --data phantom", "method: expected one of "),
         ("compare knn --data phantom --seeds 0", "--seeds: expected at least 1, got 0."),
-        ("compare pca:latent=3 --data phantom", "option of pca: expected one of latent_dim, got 'latent'."),
+        (
+            "compare pca:latent=3 --data phantom",
+            "option of pca: expected one of latent_dim, got 'latent'; did you mean latent_dim?",
+        ),
+        (
+            "reproduce twente2032",
+            "protocol: expected one of ae4ad2024, conocc2020, dual_encoder, medianomaly2025, "
+            "twente2023, got 'twente2032'; did you mean twente2023?",
+        ),
         ("list models", "argument what: invalid choice: 'models'"),
+        (
+            "fit knn phantom --parts 0,0,100 --out OUT",
+            "argument --parts: expected three whole percentages that make 100, the first above 0",
+        ),
+        ("reproduce twente2023 --seed 3 --out OUT", "unrecognized arguments: --seed 3"),
+        ("reproduce twente2023 --collect --ray auto --out OUT", "--ray: expected to be used without --collect"),
     ],
 )
 def test_wrong_words_are_refused_in_one_line(

@@ -64,6 +64,51 @@ def test_unreadable_images_are_listed_all_at_once_or_skipped_and_still_listed(
     assert "unreadable   2" in out
 
 
+def test_where_no_image_can_be_read_nothing_is_scored_nor_explained(
+    knn_model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    (folder / "a.png").write_text("no image")
+    for words in (["score", knn_model, folder], ["explain", knn_model, folder / "a.png"]):
+        sentence = refused(*words, "--skip-unreadable", "--quiet", "--out", tmp_path / "out")
+        assert sentence.startswith("images: expected at least one that can be read, got 1 that cannot, first ")
+        assert "a.png" in sentence
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        ("fit knn phantom --out FILE/m", "--out"),
+        ("sweep cae phantom --out FILE", "--out"),
+        ("score MODEL phantom --out FILE/s.csv", "--out"),
+        ("score MODEL phantom --out FREE --maps FILE", "--maps"),
+        ("report MODEL phantom --out FILE/deep/r.html", "--out"),
+        ("explain MODEL phantom --out FILE", "--out"),
+        ("compare knn --data phantom --out FILE/c.json", "--out"),
+        ("reproduce twente2023 --quick --out FILE", "--out"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_refused_before_any_work(
+    words: str, option: str, knn_model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("the only copy", encoding="utf-8")
+    for place, path in {"MODEL": knn_model, "FILE": taken, "FREE": tmp_path / "free"}.items():
+        words = words.replace(place, str(path))
+    expected = f"{option}: expected a path inside a folder ({taken} is a file), got "
+    assert refused(*words.split()).startswith(expected)
+    assert [path.name for path in tmp_path.iterdir() if path != knn_model] == ["taken"]
+
+
+def test_a_models_own_file_is_no_earlier_result(knn_model: Path, refused: Callable[..., str]) -> None:
+    kept = (knn_model / "model.json").read_bytes()
+    sentence = refused("compare", "knn", "--data", *PHANTOM, "--out", knn_model / "model.json")
+    assert sentence.startswith("--out: expected a new file, or an earlier result of the same command")
+    assert (knn_model / "model.json").read_bytes() == kept
+
+
 def test_an_existing_model_is_not_fitted_over(knn_model: Path, refused: Callable[..., str]) -> None:
     sentence = refused("fit", "knn", *PHANTOM, "--out", knn_model)
     assert sentence == f"--out: expected a path that does not exist yet (or pass --overwrite), got '{knn_model}'."
@@ -127,29 +172,33 @@ def test_an_earlier_result_is_replaced(answered: Callable[..., Any], tmp_path: P
 def test_an_output_that_cannot_be_written_is_told_in_one_line(
     knn_model: Path, refused: Callable[..., str], tmp_path: Path
 ) -> None:
-    (tmp_path / "file").write_text("in the way")
-    sentence = refused("score", knn_model, *PHANTOM, "--out", tmp_path / "file" / "s.csv", "--quiet")
-    assert sentence == f"{tmp_path / 'file'}: file exists."
+    out = tmp_path / ("s" * 300 + ".csv")
+    assert refused("score", knn_model, *PHANTOM, "--out", out, "--quiet") == f"{out}: file name too long."
     (tmp_path / "s.csv").mkdir()
     sentence = refused("score", knn_model, *PHANTOM, "--out", tmp_path / "s.csv", "--quiet")
     assert sentence == f"--out: expected a file (this is a folder), got '{tmp_path / 's.csv'}'."
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "s.csv"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
 
 
-def test_images_of_other_proportions_than_those_fitted_on_are_told(
+def test_images_of_other_proportions_or_far_fewer_pixels_than_those_fitted_on_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
     assert main(["fit", "pca", "phantom", *small, "--out", model, "--quiet"]) == 0
-    for name, shape in (("wide", (40, 60)), ("square", (80, 80)), ("nearly", (80, 84))):
+    for name, shape in (("wide", (40, 60)), ("square", (80, 80)), ("nearly", (80, 84)), ("coarse", (32, 32))):
         (tmp_path / name).mkdir()
         pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
         Image.fromarray(pixels).save(tmp_path / name / "a.png")
     capsys.readouterr()
     said = {}
-    for name in ("wide", "square", "nearly"):
+    for name in ("wide", "square", "nearly", "coarse"):
         assert main(["score", model, str(tmp_path / name), "--out", str(tmp_path / "s.csv")]) == 0
         said[name] = capsys.readouterr().err
     assert "these images are 60 x 40 pixels, those the model learnt from 64 x 64: of other proportions" in said["wide"]
     assert "brought to 64 x 64 by 'pad', and scores may not compare" in said["wide"]
-    assert "proportions" not in said["square"] + said["nearly"]
+    assert "proportions" not in said["square"] + said["nearly"] + said["coarse"]
+    coarse = (
+        "these images are 32 x 32 pixels, those the model learnt from 64 x 64: enlarged to 64 x 64 they are smoother"
+    )
+    assert coarse in said["coarse"]
+    assert "enlarged" not in said["square"] + said["nearly"]

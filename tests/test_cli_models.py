@@ -128,7 +128,15 @@ def test_compare_takes_no_unlabelled_test_image_for_a_normal_one(tmp_path: Path,
     images = {f"{split}_images": rng.integers(0, 255, (40, 28, 28), np.uint8) for split in ("train", "test")}
     np.savez(tmp_path / "half.npz", **images, train_labels=np.zeros(40, int))
     sentence = refused("compare", "knn", "--data", tmp_path / "half.npz", "--normal-class", "0", "--quiet")
-    assert sentence == "test: 1 images needed, 0 given; give labelled images."
+    assert sentence == "test: 1 image needed, 0 given; give labelled images."
+
+
+def test_compare_asks_for_both_kinds_of_test_images(tmp_path: Path, refused: Callable[..., str]) -> None:
+    rng = np.random.default_rng(0)
+    images = {f"{split}_images": rng.integers(0, 255, (40, 28, 28), np.uint8) for split in ("train", "test")}
+    np.savez(tmp_path / "healthy.npz", **images, train_labels=np.zeros(40, int), test_labels=np.zeros(40, int))
+    sentence = refused("compare", "knn", "--data", tmp_path / "healthy.npz", "--normal-class", "0", "--quiet")
+    assert sentence.startswith("abnormal images of the test part: 1 image needed, 0 given")
 
 
 def test_report_writes_one_page(knn_model: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path) -> None:

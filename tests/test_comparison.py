@@ -90,5 +90,5 @@ def test_assessing_on_images_that_trained_the_model_is_refused(small_phantom: Pa
 def test_without_labelled_test_images_nothing_is_measured(small_phantom: Partition) -> None:
     model = ns.fit("knn", ns.build("knn"), small_phantom)
     unlabelled = [replace(s, label=None) for s in small_phantom.collection.samples]
-    with pytest.raises(TooFewImagesError, match="test: 1 images needed, 0 given; give labelled images"):
+    with pytest.raises(TooFewImagesError, match="test: 1 image needed, 0 given; give labelled images"):
         assess(model, Collection("elsewhere", unlabelled))

@@ -120,7 +120,7 @@ def test_unreadable_images_stop_the_work_or_are_noted() -> None:
 
 def test_data_whose_every_training_image_is_unreadable_is_refused() -> None:
     samples = [dataclasses.replace(s, read=partial(fail, s.name)) for s in toy(20, 0)]
-    with pytest.raises(TooFewImagesError, match="train: 1 images needed, 0 given; no training image can be read"):
+    with pytest.raises(TooFewImagesError, match="train: 1 image needed, 0 given; no training image can be read"):
         cut(samples, skip_unreadable=True)
 
 

@@ -74,7 +74,7 @@ def test_the_cut_follows_its_seed() -> None:
 
 
 def test_no_normals_are_refused_in_one_sentence() -> None:
-    with pytest.raises(TooFewImagesError, match="train: 1 images needed, 0 given; add normal images"):
+    with pytest.raises(TooFewImagesError, match="train: 1 image needed, 0 given; add normal images"):
         cut([sample("a", 1, "train"), sample("b", 0, "test")])
 
 

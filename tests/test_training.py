@@ -173,7 +173,7 @@ def test_a_loss_that_is_not_a_number_ends_training_with_a_way_out() -> None:
 
 
 def test_no_images_and_no_epochs_are_refused() -> None:
-    with pytest.raises(TooFewImagesError, match="train: 1 images needed, 0 given"):
+    with pytest.raises(TooFewImagesError, match="train: 1 image needed, 0 given"):
         fit(Line(), Schedule(1), normals=noise(1).subset(np.arange(0)))
     with pytest.raises(OptionError, match="epochs: expected at least 1, got 0"):
         Schedule(0)

@@ -148,7 +148,7 @@ def test_channels_are_three_only_where_an_image_has_colour() -> None:
 def test_the_plan_passes_over_unreadable_images_and_needs_one_that_can_be_read() -> None:
     planned = Preprocessing().plan([unreadable("broken"), sample("good", grey(28, 28, np.uint16))])
     assert (planned.size, planned.depth) == (28, "uint16")
-    with pytest.raises(TooFewImagesError, match="train: 1 images needed, 0 given; no training image can be read"):
+    with pytest.raises(TooFewImagesError, match="train: 1 image needed, 0 given; no training image can be read"):
         Preprocessing().plan([unreadable("broken")])
 
 

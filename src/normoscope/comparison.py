@@ -235,12 +235,15 @@ def compare(
         false_alarms: Wished rate of the frozen rule.
 
     Raises:
-        TooFewImagesError: The data has no test images.
+        TooFewImagesError: The data has no test images, or of one kind alone.
     """
     test, samples = data.images["test"], data.samples["test"]
     if not any(sample.label is not None for sample in samples):
         raise TooFewImagesError("test", 1, 0, "give labelled images")
     labels, groups = _labels(samples), _groups(samples)
+    for label, kind in enumerate(("normal", "abnormal")):
+        if label not in labels:
+            raise TooFewImagesError(f"{kind} images of the test part", 1, 0, "a comparison needs both kinds")
     rows: dict[str, Row] = {}
     notes = list(data.notes)
     fitted: dict[tuple[Method, int], tuple[Model, float]] = {}

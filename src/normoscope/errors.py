@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 __all__ = [
     "DISK_FULL",
@@ -158,7 +159,7 @@ class TooFewImagesError(DataError, ValueError):
     """A part has fewer images than the work needs."""
 
     def __init__(self, part: str, needed: int, given: int, todo: str = "add normal images") -> None:
-        super().__init__(f"{part}: {needed} images needed, {given} given; {todo}.")
+        super().__init__(f"{part}: {needed} image{'s' * (needed != 1)} needed, {given} given; {todo}.")
 
 
 class LeakageError(DataError):
@@ -177,7 +178,10 @@ class OptionError(NormoscopeError, ValueError):
     """An unknown name or a value out of range."""
 
     def __init__(self, option: str, got: object, expected: str) -> None:
-        super().__init__(f"{option}: expected {expected}, got {got!r}.")
+        names = expected.removeprefix("one of ").split(", ") if expected.startswith("one of ") else []
+        near = get_close_matches(str(got), names, 1)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        super().__init__(f"{option}: expected {expected}, got {got!r}{meant}")
 
 
 class MissingExtraError(NormoscopeError):

@@ -37,6 +37,9 @@ _LOOKED_AT = 201
 _ALIKE = 1.1
 """Proportions of two images that differ by less are alike."""
 
+_COARSER = 1.5
+"""An image with so many times fewer pixels along a side than those fitted on looks blurred beside them."""
+
 RECALIBRATE = "recalibrate"
 """Normals of other data that set a model's rule anew; they are used up as well."""
 
@@ -134,20 +137,26 @@ class Model:
                 bar.update(len(batch))
 
     def shape_notes(self, prepared: Prepared) -> list[str]:
-        """Warn where the first image has other proportions than the first one fitted on: scores may not compare."""
+        """Warn where the first image has other proportions, or far fewer pixels, than the first one fitted on."""
         fitted = self.provenance["data"].get("image_shape")
         if fitted is None or not prepared.samples:
             return []
         height, width = prepared.samples[0].read().shape[:2]
         ratios = width / height, fitted[1] / fitted[0]
-        if max(ratios) <= _ALIKE * min(ratios):
-            return []
         side, aspect = self.preprocessor.size, self.preprocessor.aspect.value
-        return [
-            f"these images are {width} x {height} pixels, those the model learnt from {fitted[1]} x {fitted[0]}: of "
-            f"other proportions, they are brought to {side} x {side} by '{aspect}', and scores may not compare; if the "
-            "training images had been squashed before, squash these as well"
-        ]
+        sizes = f"these images are {width} x {height} pixels, those the model learnt from {fitted[1]} x {fitted[0]}: "
+        notes = []
+        if max(ratios) > _ALIKE * min(ratios):
+            notes.append(
+                f"{sizes}of other proportions, they are brought to {side} x {side} by '{aspect}', and scores may not "
+                "compare; if the training images had been squashed before, squash these as well"
+            )
+        if _COARSER * min(width, height) <= min(*fitted, side):
+            notes.append(
+                f"{sizes}enlarged to {side} x {side} they are smoother than those, and scores may not compare; give "
+                "images of about the size that was fitted on"
+            )
+        return notes
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -156,8 +165,17 @@ class Model:
         return p.channels, p.size, p.size
 
     def prepare(self, samples: Sequence[Sample], *, skip_unreadable: bool = False, progress: bool = False) -> Prepared:
-        """Read samples through the model's own preprocessing."""
-        return self.preprocessor.prepare(samples, skip_unreadable=skip_unreadable, progress=progress)
+        """Read samples through the model's own preprocessing.
+
+        Raises:
+            UnreadableImagesError: Some cannot be read, and are not to be skipped.
+            LayoutError: None can be read.
+        """
+        prepared = self.preprocessor.prepare(samples, skip_unreadable=skip_unreadable, progress=progress)
+        if prepared.problems and not prepared.samples:
+            first = f"{len(prepared.problems)} that cannot, first {str(prepared.problems[0]).rstrip('.')}"
+            raise LayoutError("images", "at least one that can be read", first, "mend them or give others")
+        return prepared
 
     def test_samples(self, collection: Collection) -> tuple[list[Sample], str]:
         """Choose what may be reported on: this model's test part, the official one, or everything; and say which."""

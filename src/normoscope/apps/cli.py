@@ -43,7 +43,10 @@ SELECTORS = ("planted", "knee", "dimension", "entropy")
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, as every other error does."""
+    """Says what is wrong in one line, as every other error does; takes no shortened option for another."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **more})
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"normoscope: error: {message}; see '{self.prog} --help'.\n")
@@ -263,7 +266,9 @@ def _shares(text: str) -> tuple[float, ...]:
     """Read three percentages."""
     shares = text.split(",")
     if len(shares) != 3 or not all(s.isdecimal() for s in shares) or sum(map(int, shares)) != 100 or int(shares[0]) < 1:
-        raise argparse.ArgumentTypeError(f"expected three whole percentages that make 100, as 70,10,20, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"expected three whole percentages that make 100, the first above 0, as 70,10,20, got {text!r}"
+        )
     return tuple(int(s) / 100 for s in shares)
 
 

@@ -18,7 +18,7 @@ from ..model import fit as fit_model
 from ..persistence import save_model
 from ..types import Method
 from .arguments import Args, command_line, overrides_of, partition_of, run_of, scoring_of
-from .output import calibration_json, emit, note, plain, table
+from .output import calibration_json, check_place, emit, note, plain, table
 from .sweeps import AUTO, chosen
 
 __all__ = ["fit"]
@@ -97,6 +97,7 @@ def _recipe_of(args: Args, overrides: Mapping[str, Any]) -> tuple[Method, str]:
 
 def _check_targets(args: Args, target: Path, checkpoint: Path) -> None:
     """Refuse before the work what would be refused after it."""
+    check_place(target)
     if target.exists() and not args.overwrite:
         raise OptionError("--out", str(target), "a path that does not exist yet (or pass --overwrite)")
     if target.exists() and not (target / "model.json").is_file():

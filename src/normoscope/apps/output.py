@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Sequence
 from enum import Enum
@@ -15,10 +16,28 @@ from ..errors import OptionError
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["SCHEMA", "Written", "calibration_json", "emit", "note", "plain", "table"]
+__all__ = ["SCHEMA", "Written", "calibration_json", "check_place", "emit", "note", "plain", "table"]
 
 SCHEMA = 1
 """Version of every JSON object's layout; it grows when a field changes its meaning."""
+
+
+def check_place(given: str | Path, *inside: str, option: str = "--out") -> None:
+    """Refuse, before any work is done for it, a path that nothing can be written to.
+
+    Args:
+        given: What was typed.
+        inside: What is to be written below it; none where it is a file itself.
+        option: How it was called.
+
+    Raises:
+        OptionError: What should be its folder is a file, or must not be written to.
+    """
+    above = next(folder for folder in Path(given, *inside).absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise OptionError(option, str(given), f"a path inside a folder ({above} is a file)")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OptionError(option, str(given), f"a path inside a folder that you may write to ({above} is not)")
 
 
 class Written(Enum):
@@ -34,12 +53,14 @@ class Written(Enum):
         """Return the path to write to, before any work is done for it.
 
         Raises:
-            OptionError: A folder is there, or a file of another kind, which may be the only copy of something.
+            OptionError: A folder is there, or a file of another kind, which may be the only copy of something; or
+                nothing can be written there.
         """
         path = Path(given)
+        check_place(path)
         if path.is_dir():
             raise OptionError("--out", str(path), "a file (this is a folder)")
-        if path.exists() and self.value.encode() not in path.read_bytes():
+        if path.exists() and not self._wrote(path.read_bytes()):
             raise OptionError("--out", str(path), "a new file, or an earlier result of the same command")
         return path
 
@@ -50,11 +71,16 @@ class Written(Enum):
             OptionError: It holds files, but not the index of an earlier result: some might be written over.
         """
         folder = Path(given)
+        check_place(given, index, option="--maps")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / index).is_file():
             raise OptionError(
                 "--maps", str(folder), f"a new or empty folder, or one with the {index} of an earlier result"
             )
         return self.path(folder / index).parent
+
+    def _wrote(self, content: bytes) -> bool:
+        """Tell whether a command wrote this; what a model folder holds has its figures' provenance, and a seal."""
+        return self.value.encode() in content and not (self is Written.FIGURES and b'"seal": ' in content)
 
 
 def plain(value: Any) -> Any:

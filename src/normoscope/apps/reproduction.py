@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -24,7 +25,7 @@ from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
 from .arguments import command_line, progress_of
-from .output import emit, note, plain
+from .output import check_place, emit, note, plain
 
 __all__ = ["reproduce"]
 
@@ -35,21 +36,26 @@ def reproduce(args: argparse.Namespace) -> int:
     torch.set_num_threads(1)
     if args.processes is not None and args.processes < 1:
         raise OptionError("--processes", args.processes, "at least 1")
+    if args.collect and args.ray is not None:
+        raise OptionError("--ray", args.ray, "to be used without --collect, which runs nothing")
     protocol = protocols.build(args.protocol, quick=args.quick, seeds=args.seeds)
     name = args.protocol + ("_quick" if args.quick else "")
     out = Path(args.out)
     folder = out / "jobs"
+    check_place(out, "jobs", "any")
     plan = protocol.plan()
     for data in plan.absent:
         note(str(data), args.quiet)
     if not plan.jobs:
-        raise DataNotFoundError(args.protocol, "$NORMOSCOPE_DATA", "none of its data is there; see the notes above")
+        raise DataNotFoundError(args.protocol, _data_folder(), "none of its data is there; see the notes above")
     pending = [job for job in plan.jobs if finished(job, folder) is None]
     if args.collect:
-        note(f"{len(plan.jobs) - len(pending)} of {len(plan.jobs)} jobs are done; the others are left out", args.quiet)
+        left = "; the others are left out" if pending else ""
+        note(f"{len(plan.jobs) - len(pending)} of {len(plan.jobs)} jobs are done{left}", args.quiet)
         results = [result for job in plan.jobs if (result := finished(job, folder)) is not None]
         if not results:
-            raise OptionError("--collect", str(folder), "a folder where jobs of this protocol, code and data are done")
+            expected = "a folder with finished jobs of this protocol, code and data in jobs/ (run without --collect)"
+            raise OptionError("--out", args.out, expected)
     else:
         with redirect_stdout(sys.stderr):  # where Ray, too, tells what becomes of its nodes
             results = _run(list(plan.jobs), pending, folder, args)
@@ -65,6 +71,14 @@ def reproduce(args: argparse.Namespace) -> int:
     emit("reproduce", content, markdown(content), args.json)
     note(f"tables, claims and figures stand in {out / name}.json, .md, .tex and .svg files beside them", args.quiet)
     return 0
+
+
+def _data_folder() -> str:
+    """Say where data was looked for."""
+    home = os.environ.get("NORMOSCOPE_DATA", "")
+    if not home:
+        return "$NORMOSCOPE_DATA, which is not set"
+    return f"$NORMOSCOPE_DATA, which is {home}" + ("" if os.path.isdir(home) else " and is no folder")
 
 
 def _run(jobs: list[Job], pending: list[Job], folder: Path, args: argparse.Namespace) -> list[Result]:

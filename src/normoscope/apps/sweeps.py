@@ -25,7 +25,7 @@ from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
 from .arguments import Args, command_line, overrides_of, partition_of
-from .output import emit, note, plain, table
+from .output import check_place, emit, note, plain, table
 
 __all__ = ["AUTO", "chosen", "sweep"]
 
@@ -59,6 +59,7 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
 def sweep(args: Args) -> int:
     """Fit a method at several values of one setting, and choose without labels."""
     out = Path(args.out)
+    check_place(out, "sweep.json")
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
     if args.processes is not None and args.processes < 1:
