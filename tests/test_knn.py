@@ -53,7 +53,7 @@ def test_options_out_of_range_are_refused_in_a_sentence(normals: PixelStore) -> 
         KNN(cell=-4)
     with pytest.raises(OptionError, match="knn --cell: expected at most half the image side, 14 pixels, got 15"):
         KNN(cell=15).fit(normals, Run())
-    with pytest.raises(TooFewImagesError, match="train: 61 image needed, 60 given; add normal images or lower"):
+    with pytest.raises(TooFewImagesError, match="train: 61 images needed, 60 given; add normal images or lower"):
         KNN(neighbours=61).fit(normals, Run())
 
 
