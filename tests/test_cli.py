@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -158,6 +159,24 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
     words = f"{sys.executable} -m normoscope.apps.cli list metrics | head -c 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", words], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="torch brings GNU's OpenMP on Linux alone")
+@pytest.mark.parametrize(
+    ("chosen", "taken"),
+    [
+        ({}, "GOMP_SPINCOUNT = '1000'"),
+        ({"GOMP_SPINCOUNT": "70"}, "GOMP_SPINCOUNT = '70'"),
+        ({"OMP_WAIT_POLICY": "passive"}, "GOMP_SPINCOUNT = '0'"),
+    ],
+)
+def test_waiting_threads_leave_their_core_to_others_unless_told_otherwise(chosen: dict[str, str], taken: str) -> None:
+    ours = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    command = [sys.executable, "-m", "normoscope.apps.cli", "inspect", "phantom", "-o", "train=20"]
+    done = subprocess.run(command, env=environment | chosen | {"OMP_DISPLAY_ENV": "verbose"}, capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert taken in done.stderr
 
 
 def test_the_program_is_a_module_too() -> None:
