@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from normoscope.calibration import Above, Calibration, Outside, conformal_rule, 
 from normoscope.errors import NotCalibratedError, OptionError
 from normoscope.images import as_images
 from normoscope.methods.knn import KNN
+from normoscope.statistics import binomial
 from normoscope.types import Run
 
 ALPHAS = st.sampled_from([0.01, 0.05, 0.1, 0.2, 0.29, 1 / 3, 0.5, 0.9])
@@ -80,6 +82,38 @@ def test_the_band_holds_the_realised_rate_nine_times_in_ten() -> None:
     assert np.mean((rates >= low) & (rates <= high)) == pytest.approx(0.9, abs=0.015)
     assert np.mean(rates < low) == pytest.approx(0.05, abs=0.012)
     assert f"{low:.3f}-{high:.3f}" in Calibration.fit(rng.random(n), alpha=alpha).status
+
+
+def test_the_chance_of_so_many_false_alarms_counts_the_orders_of_exchangeable_normals() -> None:
+    n, of = 40, 30
+    fitted, allowed = Calibration.fit(np.arange(float(n))), 2
+    # in how many of all orders of calibration and new scores do exactly k new ones lie above the threshold
+    ways = [math.comb(k + allowed - 1, k) * math.comb(n - allowed + of - k, of - k) for k in range(of + 1)]
+    assert sum(ways) == math.comb(n + of, of)
+    for k in range(of + 1):
+        tail = min(sum(ways[k:]), sum(ways[: k + 1])) / sum(ways)
+        assert fitted.chance(k, of) == pytest.approx(min(1.0, 2 * tail))
+
+
+def test_few_calibration_normals_do_not_make_other_normals_of_the_kind_look_strange() -> None:
+    rng = np.random.default_rng(0)
+    surprising, outside = [], []
+    for _ in range(600):
+        fitted, new = Calibration.fit(rng.random(60)), rng.random(300)
+        flags = fitted.flags(new)
+        assert flags is not None
+        surprising.append(fitted.chance(int(flags.sum()), len(new)) < 0.05)
+        rate = binomial(int(flags.sum()), len(new), "images")
+        outside.append(not rate.low <= 0.05 <= rate.high)
+    assert np.mean(surprising) <= 0.06
+    assert np.mean(outside) > 0.2  # why the rate's own interval does not tell
+
+
+def test_scores_tied_with_the_threshold_make_too_few_alarms_no_surprise() -> None:
+    scores = np.repeat([0.0, 1.0], [100, 100])
+    assert Calibration.fit(scores, alpha=0.2).chance(0, 1000) == 1.0
+    assert Calibration.fit(np.arange(200.0), alpha=0.2).chance(0, 1000) < 1e-9
+    assert Calibration.fit(scores, alpha=0.2).chance(900, 1000) < 1e-9
 
 
 def test_with_patients_the_unit_is_each_patients_largest_score() -> None:

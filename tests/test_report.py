@@ -263,8 +263,13 @@ def test_too_many_false_alarms_are_called_more_than_chance(pca: Assessment) -> N
     alarms = false_alarms(shifted)
     assert alarms is not None
     assert alarms.value == 1.0
-    assert "The rule flags 100 % of the normal test patients; 5 % wished: more than can be chance." in _plain(shifted)
-    assert false_alarms(rescored(pca, normals=-1.0, abnormals=0.0)).value == 0.0  # type: ignore[union-attr]
+    assert (
+        "The rule flags 100 % of the normal test patients; 5 % wished: more than chance explains (p < 0.001)."
+        in _plain(shifted)
+    )
+    spared = rescored(pca, normals=-1.0, abnormals=0.0)
+    assert false_alarms(spared).value == 0.0  # type: ignore[union-attr]
+    assert "5 % wished: in line with the promise." in _plain(spared)  # few patients: none flagged is no surprise
 
 
 def _plain(found: Assessment) -> str:

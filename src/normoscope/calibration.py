@@ -210,6 +210,25 @@ class Calibration:
         low, high = beta.ppf([tail, 1 - tail], allowed, n + 1 - allowed)
         return float(low), float(high)
 
+    def chance(self, flagged: int, of: int) -> float:
+        """Return how likely the conformal rule is to be at least this far off on new exchangeable normals: two-sided p.
+
+        The number it flags is beta-binomial, at a rate from Beta(l, n + 1 - l): few calibration scores leave the rate
+        itself to chance. Too few are no surprise where scores tie with the threshold, which then flags fewer.
+
+        Args:
+            flagged: Units of the promise (images or patients), independent of each other, that the rule flags.
+            of: All of them.
+        """
+        from scipy.stats import betabinom
+
+        n = len(self.scores)
+        allowed = _allowed(n, self.alpha)
+        number = betabinom(of, allowed, n + 1 - allowed)
+        tied = np.count_nonzero(self.scores == self.scores[-allowed]) > 1
+        more, fewer = number.sf(flagged - 1), 1.0 if tied else number.cdf(flagged)
+        return float(min(1.0, 2 * min(more, fewer)))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         rule = None if self.rule is None else {"kind": type(self.rule).__name__.lower(), **self.rule.__dict__}

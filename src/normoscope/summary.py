@@ -12,6 +12,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
+from .calibration import Calibration
 from .comparison import Assessment
 from .statistics import Interval, binomial
 
@@ -27,6 +28,9 @@ __all__ = [
 ]
 
 _NBSP = "\u00a0"
+
+_SURPRISING = 0.05
+"""Two-sided p below which a rate of false alarms is not put down to chance."""
 
 
 class Verdict(Enum):
@@ -132,21 +136,33 @@ def _rule(found: Assessment) -> list[tuple[Figure, str]]:
     if calibration.kind != "conformal" or unit != calibration.unit or math.isnan(rate.value):
         return [(caught, ""), (Figure("false alarms on test normals", percent(rate.value), per), "")]
     wished = f"{percent(calibration.alpha)} wished"
-    verdict, words = _kept(rate, calibration.alpha)
+    verdict, words = _kept(*_alarms(found), calibration)
     alarms = Figure("false alarms on test normals", percent(rate.value), f"{wished}, {per}", verdict)
     text = f"The rule flags {percent(rate.value)} of the normal test {unit}s; {wished}: {words}"
     return [(caught, ""), (alarms, text)]
 
 
-def _kept(rate: Interval, alpha: float) -> tuple[Verdict, str]:
-    if rate.low > alpha:
+def _kept(flagged: int, of: int, calibration: Calibration) -> tuple[Verdict, str]:
+    p = calibration.chance(flagged, of)
+    if p > _SURPRISING:
+        return Verdict.GOOD, "in line with the promise."
+    surprise = f"than chance explains (p {'< 0.001' if p < 0.001 else f'= {p:.1g}'})"
+    if flagged > calibration.alpha * of:
         return Verdict.BAD, (
-            "more than can be chance. The promise holds for normals like those that calibrated the rule; "
-            "these differ (another scanner, age group, year or selection). Calibrate on normals from here."
+            f"more {surprise}. The promise holds for normals like those that calibrated the rule; "
+            "these seem to differ (another scanner, age group, year or selection). Calibrate on normals from here."
         )
-    if rate.high < alpha:
-        return Verdict.OPEN, "fewer than can be chance; the test normals differ from those that calibrated the rule."
-    return Verdict.GOOD, "in line with the promise."
+    return Verdict.OPEN, (f"fewer {surprise}; the test normals seem to differ from those that calibrated the rule.")
+
+
+def _alarms(found: Assessment) -> tuple[int, int]:
+    """Return how many normal test images or patients the rule flags, and how many there are."""
+    assert found.flags is not None
+    normals, alarms = found.labels == 0, (found.labels == 0) & found.flags
+    if normals_by_unit(found)[1] == "image":
+        return int(alarms.sum()), int(normals.sum())
+    patients = np.asarray([sample.patient for sample in found.prepared.samples])
+    return len(set(patients[alarms])), len(set(patients[normals]))
 
 
 def normals_by_unit(found: Assessment) -> tuple[npt.NDArray[np.float64], str]:
@@ -166,9 +182,7 @@ def false_alarms(found: Assessment) -> Interval | None:
     if found.flags is None:
         return None
     if normals_by_unit(found)[1] == "patient":
-        normals, alarms = found.labels == 0, (found.labels == 0) & found.flags
-        patients = np.asarray([sample.patient for sample in found.prepared.samples])
-        return binomial(len(set(patients[alarms])), len(set(patients[normals])), "patients")
+        return binomial(*_alarms(found), "patients")
     kept = found.evaluation.decisions["specificity"]
     return Interval(1 - kept.value, 1 - kept.high, 1 - kept.low, kept.how)
 
