@@ -108,7 +108,7 @@ def test_quiet_keeps_standard_error_empty_and_notes_appear_without_it(
         ("fit knn phantom --out OUT --neighbours 0", "knn --neighbours: expected at least 1, got 0."),
         (
             "fit knn phantom --out OUT --latent-dim 3",
-            "unrecognized arguments: --latent-dim 3; see 'normoscope --help'.",
+            "unrecognized arguments: --latent-dim 3; see 'normoscope fit --help'.",
         ),
         ("fit knn phantom --out OUT --false-alarms 2", "argument --false-alarms: expected a rate between 0 and 1"),
         ("fit knn phantom --out OUT --threads 0", "--threads: expected at least 1, got 0."),
@@ -124,7 +124,7 @@ def test_quiet_keeps_standard_error_empty_and_notes_appear_without_it(
         ("fit knn phantom --out OUT -o train=many", "phantom option train: expected a number, got 'many'."),
         (
             "fit knn nowhere --out OUT",
-            "data: expected an existing folder, .npz, .npy, .csv or .parquet file, or SOURCE",
+            "data: expected an existing folder or image, .npz, .npy, .csv or .parquet file, or SOURCE",
         ),
         ("fit knn phantom --out OUT --group-regex (", "--group-regex: expected a regular expression"),
         ("fit knn phantom --out OUT --group-regex zz", "--group-regex: expected a pattern that matches every name"),
@@ -144,7 +144,10 @@ def test_quiet_keeps_standard_error_empty_and_notes_appear_without_it(
             "fit knn phantom --parts 0,0,100 --out OUT",
             "argument --parts: expected three whole percentages that make 100, the first above 0",
         ),
-        ("reproduce twente2023 --seed 3 --out OUT", "unrecognized arguments: --seed 3"),
+        (
+            "reproduce twente2023 --seed 3 --out OUT",
+            "unrecognized arguments: --seed 3; see 'normoscope reproduce --help'.",
+        ),
         ("reproduce twente2023 --collect --ray auto --out OUT", "--ray: expected to be used without --collect"),
     ],
 )

@@ -109,6 +109,22 @@ def test_a_models_own_file_is_no_earlier_result(knn_model: Path, refused: Callab
     assert (knn_model / "model.json").read_bytes() == kept
 
 
+def test_resuming_what_was_never_begun_starts_anew_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "knn", *PHANTOM, "--resume", "--out", str(tmp_path / "m")]) == 0
+    said = f"nothing to resume: there is no {tmp_path / 'm.checkpoint'}, so fitting starts anew"
+    assert said in capsys.readouterr().err
+
+
+def test_one_image_is_scored(knn_model: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    Image.fromarray(np.full((64, 64), 90, np.uint8)).save(tmp_path / "scan.png")
+    answered("score", knn_model, tmp_path / "scan.png", "--out", tmp_path / "s.csv")
+    head, row = (tmp_path / "s.csv").read_text().splitlines()
+    assert head.startswith("image_path,pred_score")
+    assert row.startswith("scan.png,")
+
+
 def test_an_existing_model_is_not_fitted_over(knn_model: Path, refused: Callable[..., str]) -> None:
     sentence = refused("fit", "knn", *PHANTOM, "--out", knn_model)
     assert sentence == f"--out: expected a path that does not exist yet (or pass --overwrite), got '{knn_model}'."

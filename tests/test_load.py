@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from normoscope import sources
-from normoscope.errors import LayoutError, NormalClassError, OptionError
+from normoscope.errors import LayoutError, NormalClassError, OptionError, UnreadableImageError
 from normoscope.sources.folder import Folder
 from normoscope.sources.manifest import Manifest
 from normoscope.sources.npz import NPZ
@@ -32,7 +32,7 @@ def test_the_kind_of_a_path_is_plain_from_its_name(tmp_path: Path) -> None:
     assert sources.parse(str(tmp_path)) == Folder(str(tmp_path))
     for suffix, kind in ((".npz", NPZ), (".NPY", NPZ), (".csv", Manifest), (".parquet", Manifest)):
         assert sources.parse(f"set{suffix}") == kind(f"set{suffix}")
-    with pytest.raises(OptionError, match=r"data: expected an existing folder, .* got 'scan\.png'"):
+    with pytest.raises(OptionError, match=r"data: expected an existing folder or image, .* got 'scan\.png'"):
         sources.parse("scan.png")
 
 
@@ -75,6 +75,20 @@ def test_the_normal_class_is_named_by_the_user_or_by_the_layout_never_guessed(tm
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "scans" / name / "a.png")
     assert sources.load(str(tmp_path / "scans")).normal_class == "Normal"
     assert sources.load(str(tmp_path / "scans"), normal_class="odd").normal_class == "odd"
+
+
+def test_one_image_is_data_of_its_folders_class(tmp_path: Path) -> None:
+    (tmp_path / "Normal").mkdir()
+    Image.fromarray(np.full((8, 8), 7, np.uint8)).save(tmp_path / "Normal" / "a.png")
+    loaded = sources.load(str(tmp_path / "Normal" / "a.png"))
+    assert [(s.name, s.label, int(s.read().max())) for s in loaded.samples] == [("a.png", 0, 7)]
+    (tmp_path / "a.tsv").write_text("x")
+    with pytest.raises(LayoutError, match=r"a\.tsv: expected an image or a folder of images, got a \.tsv file; check"):
+        sources.load(str(tmp_path / "a.tsv"))
+    (tmp_path / "a.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    (sample,) = sources.load(str(tmp_path / "a.dcm"), labelled=False).samples
+    with pytest.raises(UnreadableImageError, match="a DICOM file, which is not read yet"):
+        sample.read()
 
 
 def test_patients_are_the_first_group_or_the_whole_match() -> None:

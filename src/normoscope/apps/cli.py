@@ -16,8 +16,9 @@ from ..errors import DISK_FULL, NormoscopeError
 
 __all__ = ["main", "parser"]
 
-EPILOG = """DATA is a path (folder, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance medmnist:pneumoniamnist,
-folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input, 130 interrupted."""
+EPILOG = """DATA is a path (folder, image, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance
+medmnist:pneumoniamnist, folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input,
+130 interrupted."""
 
 RESIDUALS = ("squared", "absolute", "ssim", "gradient", "normalised", "variance", "rec-gradient", "kl-gradient",
              "elbo-gradient", "kl-weighted")  # fmt: skip
@@ -57,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     _share_cores()
     try:
-        args = parser(words).parse_args(words)
+        top = parser(words)
+        args, unknown = top.parse_known_args(words)
+        if unknown:
+            hint = f"see 'normoscope {args.command} --help'"
+            top.exit(2, f"normoscope: error: unrecognized arguments: {' '.join(unknown)}; {hint}.\n")
         args.typed = words
         return _command(args.command)(args)
     except NormoscopeError as error:

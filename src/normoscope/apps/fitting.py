@@ -60,6 +60,8 @@ def _fit_together(args: Args, target: Path, checkpoint: Path) -> None:
 
 def _fit_here(args: Args, target: Path, checkpoint: Path) -> int:
     run = run_of(args, checkpoint=checkpoint, resume=args.resume)
+    if args.resume and not any(left.exists() for left in (checkpoint, _sweep_of(target))):
+        note(f"nothing to resume: there is no {checkpoint}, so fitting starts anew", args.quiet)
     data, overrides, kept = partition_of(args), overrides_of(args), None
     if AUTO in overrides.values():
         value, kept, sentence = chosen(args, data, overrides, _sweep_of(target))

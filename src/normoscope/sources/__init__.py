@@ -95,10 +95,12 @@ def _kind_of(path: Path) -> str:
     kinds = {".npz": "npz", ".npy": "npz", ".csv": "manifest", ".parquet": "manifest"}
     if path.suffix.lower() in kinds:
         return kinds[path.suffix.lower()]
+    if path.is_file():
+        return "folder"
     raise OptionError(
         "data",
         str(path),
-        "an existing folder, .npz, .npy, .csv or .parquet file, or SOURCE:ARGUMENT with SOURCE "
+        "an existing folder or image, .npz, .npy, .csv or .parquet file, or SOURCE:ARGUMENT with SOURCE "
         "one of " + ", ".join(names()),
     )
 

@@ -36,7 +36,7 @@ class Folder:
     """Images on disk.
 
     Args:
-        path: The folder.
+        path: The folder; or one image, whose class is named as the folder it lies in.
         layout: auto, flat, classes, splits, mvtec, bmad or medianomaly.
     """
 
@@ -66,6 +66,8 @@ class Folder:
     @cached_property
     def _content(self) -> tuple[Sequence[Sample], tuple[str, ...]]:
         root = Path(self.path).expanduser()
+        if root.is_file():
+            return self._one(root), ()
         if not root.is_dir():
             raise DataNotFoundError(f"the folder {self.path}", str(root.absolute().parent), "check the path")
         if self.layout != "auto" and self.layout not in LAYOUTS:
@@ -84,6 +86,12 @@ class Folder:
         aside = ["/".join(parts) for parts in listed if parts not in images and parts != ("data.json",)]
         notes = [*([_aside(aside)] if aside else []), *listing.notes]
         return samples, tuple(f"{self.path}: {note}." for note in notes)
+
+    def _one(self, file: Path) -> Sequence[Sample]:
+        """List one image, whatever its name ends in: reading tells what it is."""
+        if file.suffix.lower() in SIDE_FILES:
+            raise LayoutError(self.path, "an image or a folder of images", f"a {file.suffix} file", "check the path")
+        return [_sample(Found((file.name,), file.absolute().parent.name), file, {})]
 
 
 def _sample(found: Found, path: Path, spelling: dict[str, str]) -> Sample:
