@@ -104,6 +104,8 @@ def test_robustness_compares_what_the_learning_rate_changes_at_full_length() -> 
     assert claim(difference(-0.1), difference(0.05)).verdict is Verdict.HOLDS, "it moves, but less"
     assert claim(difference(-0.1), still(0.095)).verdict is Verdict.UNTESTED, "its interval reaches as far as CAE"
     assert claim(difference(-0.1), difference(-0.15)).verdict is Verdict.FAILS
+    for near in (0.085, 0.105):
+        assert claim(difference(-0.1), difference(near)).verdict is Verdict.UNTESTED, "both intervals overlap"
     assert claim(still(0.01), difference(-0.15)).verdict is Verdict.FAILS, "CAE is the steadier one"
     assert claim(still(-0.1), still(0.05)).verdict is Verdict.UNTESTED, "CAE does not change beyond chance"
     alone = next(c for c in claims(numbers({}, grid), quick=False) if "robust" in c.text)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._data import DATA
-from ._pairs import Difference, among, better, told
+from ._pairs import Difference, among, better, least, most, told
 from ._shape import Claim, Verdict
 from ._verdicts import Truth, above, all_of, judged
 
@@ -97,19 +97,9 @@ def _far_more(losses: Sequence[Difference], widths: Sequence[Difference]) -> Tru
     if any(one["low"] is None for one in (*losses, *widths)):
         return None
     (loss_least, loss_most), (width_least, width_most) = (
-        tuple(max(bound(one) for one in some) for bound in (_least, _most)) for some in (losses, widths)
+        tuple(max(bound(one) for one in some) for bound in (least, most)) for some in (losses, widths)
     )
     return True if loss_least >= _FAR_MORE * width_most else False if loss_most < _FAR_MORE * width_least else None
-
-
-def _least(difference: Difference) -> float:
-    """Return the smallest size of a difference that its interval allows."""
-    low, high = difference["low"], difference["high"]
-    return 0.0 if low <= 0 <= high else float(min(abs(low), abs(high)))
-
-
-def _most(difference: Difference) -> float:
-    return float(max(abs(difference["low"]), abs(difference["high"])))
 
 
 def _above_plain(numbers: Numbers) -> Claim:

@@ -21,7 +21,9 @@ __all__ = [
     "changed",
     "differences",
     "differences_over_folds",
+    "least",
     "mean_over_folds",
+    "most",
     "told",
 ]
 
@@ -142,6 +144,17 @@ def better(difference: Difference) -> bool | None:
 def among(difference: Difference, sets: int) -> Difference:
     """Adjust a difference that is picked among so many data sets, each a family of its own."""
     return {**difference, "holm": None if difference["holm"] is None else min(1.0, sets * difference["holm"])}
+
+
+def least(difference: Difference) -> float:
+    """Return the smallest size of a difference that its interval allows."""
+    low, high = difference["low"], difference["high"]
+    return 0.0 if low <= 0 <= high else float(min(abs(low), abs(high)))
+
+
+def most(difference: Difference) -> float:
+    """Return the largest."""
+    return float(max(abs(difference["low"]), abs(difference["high"])))
 
 
 def changed(difference: Difference) -> bool:
