@@ -65,6 +65,18 @@ def test_a_choice_tells_how_often_redraws_agree() -> None:
     assert str(choice) == "2 (of the redraws 75 % take 2, 25 % take 1)"
 
 
+def test_where_nothing_was_drawn_again_no_agreement_is_claimed() -> None:
+    rng = np.random.default_rng(0)
+    errors = (3.0, 1.0, 0.9)
+    one_seed = {size: [run(rng, 1.0, error={"held_out": error})] for size, error in enumerate(errors)}
+    choice = choose(evidence(one_seed), Selector.KNEE)
+    assert choice.shares == {}
+    assert str(choice) == "1 (one seed: nothing was drawn again to tell how sure that is)"
+    assert choose(evidence(one_seed), Selector.PLANTED).shares
+    nowhere = curves(dimension=[1, 2, 3, np.nan, np.nan])
+    assert choose(nowhere, Selector.DIMENSION).shares == {}
+
+
 def test_a_selector_with_nothing_to_look_at_is_refused_with_those_that_have() -> None:
     found = curves(error=[3, 2, 1, 1, 1])
     assert Selector.usable(found) == [Selector.PLANTED, Selector.KNEE]

@@ -3,7 +3,7 @@
     labels, scores --draws--> one curve per draw, read on a fixed grid --percentiles--> Band
 
 Pointwise: each abscissa on its own is covered, not the whole curve at once. Where the data cannot say (one image or
-patient in a class, every draw equal), there is no band: one of zero width would claim certainty.
+patient in a class, every draw equal at this abscissa), there is no band: one of zero width would claim certainty.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Band:
 
     Args:
         x: Abscissae, ascending.
-        low: Lower bound at each.
-        high: Upper bound at each.
+        low: Lower bound at each; nan where the draws are equal.
+        high: Upper bound at each; nan likewise.
     """
 
     x: Float[np.ndarray, " k"]
@@ -101,7 +101,9 @@ def _band(
         tp = np.cumsum(ranked * positive[order], axis=-1)[:, ends]
         drawn += [read(hits, all_ - hits) for hits, all_ in zip(tp, flagged, strict=True)]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
-    return None if np.array_equal(low, high) else Band(GRID, low, high)
+    known = low < high
+    low, high = (np.where(known, bound, np.nan) for bound in (low, high))
+    return Band(GRID, low, high) if known.any() else None
 
 
 def _sensitivity(tp: npt.NDArray[np.int64], fp: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -101,7 +101,7 @@ class LatentEntropy:
         along = [estimate.value for estimate in self.information_by_dimension]
         if not any(map(math.isnan, along)):
             best, used = int(np.argmax(along)), sum(value >= 0.1 for value in along)
-            most = f"most in coordinate {best + 1}: {self.information_by_dimension[best]}"
+            most = f"most in coordinate {best + 1}: {along[best]:.3g}"  # its interval is of no picked coordinate
             figures.insert(4, ("coordinates with 0.1 bits or more", f"{used} of {self.dimensions}; {most}"))
         return [("latent vectors", f"{self.images} in {self.dimensions} dimensions"), *figures]
 

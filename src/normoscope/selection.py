@@ -188,7 +188,8 @@ class Choice:
     Args:
         selector: What chose.
         value: The candidate's value.
-        shares: Value to the share of redraws that choose it; values never chosen are missing.
+        shares: Value to the share of redraws that choose it; values never chosen are missing. Empty where there is
+            nothing to redraw: one seed, and a selector that looks at no single images.
     """
 
     selector: Selector
@@ -201,6 +202,8 @@ class Choice:
         return {"selector": self.selector.value, "value": self.value, "shares": shares}
 
     def __str__(self) -> str:
+        if not self.shares:
+            return f"{self.value} (one seed: nothing was drawn again to tell how sure that is)"
         ranked = sorted(self.shares.items(), key=lambda item: -item[1])
         taken = ", ".join(f"{100 * share:.0f} % take {value}" for value, share in ranked[:4])
         return f"{self.value} (of the redraws {taken})"
@@ -216,6 +219,9 @@ def choose(curves: Curves, selector: Selector) -> Choice:
         usable = ", ".join(one.value for one in Selector.usable(curves))
         raise OptionError("selector", selector.value, f"one of {usable}, for these candidates")
     chosen = selector.rule(curves)
+    read = selector.reads(curves)
+    if read is not None and np.array_equal(read[1:], np.broadcast_to(read[0], read[1:].shape), equal_nan=True):
+        return Choice(selector, curves.values[chosen[0]], {})
     values, counts = np.unique(chosen[1:], return_counts=True)
     shares = {curves.values[i]: float(count / counts.sum()) for i, count in zip(values, counts, strict=True)}
     return Choice(selector, curves.values[chosen[0]], shares)
