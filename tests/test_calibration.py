@@ -95,6 +95,12 @@ def test_the_chance_of_so_many_false_alarms_counts_the_orders_of_exchangeable_no
         assert fitted.chance(k, of) == pytest.approx(min(1.0, 2 * tail))
 
 
+def test_what_chance_allows_is_the_most_that_is_not_surprising() -> None:
+    fitted = Calibration.fit(np.arange(60.0))
+    most = fitted.usual(100)
+    assert fitted.chance(most + 1, 100) <= 0.05 < fitted.chance(most, 100)
+
+
 def test_few_calibration_normals_do_not_make_other_normals_of_the_kind_look_strange() -> None:
     rng = np.random.default_rng(0)
     surprising, outside = [], []

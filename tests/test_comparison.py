@@ -36,6 +36,18 @@ def test_figures_are_those_of_the_scores_averaged_over_seeds(compared: Compariso
         assert row.evaluation.auroc.value == pytest.approx(expected)
 
 
+def test_of_one_seed_it_says_that_training_again_would_tell_more(
+    compared: Comparison, small_phantom: Partition
+) -> None:
+    said = [note for note in compared.notes if note.startswith("one seed: ")]
+    assert said == []
+    cae = ns.build("cae", overrides={"epochs": 2, "batch_size": 16, "latent_dim": 8})
+    knn = Recipe("knn", "knn", ns.build("knn"))
+    trained = compare([knn, Recipe("cae", "cae", cae)], small_phantom, Run())
+    assert any("trained again, a method scores otherwise" in note for note in trained.notes)
+    assert not any("trained again" in note for note in compare([knn], small_phantom, Run()).notes)
+
+
 def test_seeds_matter_to_methods_that_draw_and_to_no_other(compared: Comparison) -> None:
     assert compared.rows["cae"].scores.shape == (2, 40)
     assert (compared.rows["cae"].scores[0] != compared.rows["cae"].scores[1]).any()

@@ -19,7 +19,7 @@ from PIL import Image
 
 from normoscope import methods, metrics, sources
 from normoscope.comparison import Assessment, assess
-from normoscope.evaluation import evaluate
+from normoscope.evaluation import PairedDifference, evaluate
 from normoscope.model import fit
 from normoscope.partitions import partition
 from normoscope.randomisation import Check
@@ -233,15 +233,30 @@ def _diamond(html: str) -> tuple[float, float]:
 
 def test_it_says_plainly_when_a_trivial_baseline_is_as_good(pca: Assessment) -> None:
     worse = {"trivial contrast, two-sided": Interval(0.31, 0.2, 0.4, "")}
-    beaten = summarise(dataclasses.replace(pca, baselines=worse))
+    ahead = {"trivial contrast, two-sided": margin(0.5, 1e-6)}
+    beaten = summarise(dataclasses.replace(pca, baselines=worse, margins=ahead))
     assert "It beats every trivial baseline; the best is “contrast, two-sided” with AUROC 0.310" in _said(beaten)
     better = {**worse, "trivial bytes, low (oracle)": Interval(0.99, 0.97, 1.0, "")}
-    summary = summarise(dataclasses.replace(pca, baselines=better))
-    assert "It does not beat the trivial baselines: “bytes, low (oracle)” with AUROC 0.990" in _said(summary)
+    told = {**ahead, "trivial bytes, low (oracle)": margin(-0.2, 0.01)}
+    summary = summarise(dataclasses.replace(pca, baselines=better, margins=told))
+    assert "It is behind a trivial baseline: “bytes, low (oracle)” with AUROC 0.990" in _said(summary)
     assert "of those that were not, the best is “contrast, two-sided” with AUROC 0.310" in _said(summary)
     assert summary.figures[1].verdict is Verdict.BAD
-    close = {"trivial contrast, two-sided": Interval(pca.evaluation.auroc.value - 0.01, 0.1, 0.99, "")}
-    assert "though the intervals overlap" in _said(summarise(dataclasses.replace(pca, baselines=close)))
+    told["trivial bytes, low (oracle)"] = margin(-0.2, 0.03)
+    told["trivial contrast, two-sided"] = margin(0.5, 0.04)
+    summary = summarise(dataclasses.replace(pca, baselines=better, margins=told))
+    assert "It cannot be told from a trivial baseline: that it differs from “bytes, low (oracle)”" in _said(summary)
+    assert summary.figures[1].verdict is Verdict.OPEN
+
+
+def margin(value: float, p: float) -> PairedDifference:
+    return PairedDifference(Interval(value, value - 0.1, value + 0.1, ""), p)
+
+
+def test_margins_are_the_models_auroc_minus_the_baselines(pca: Assessment) -> None:
+    for name, row in pca.baselines.items():
+        found = pca.margins[name].auroc.value
+        assert found == pytest.approx(pca.evaluation.auroc.value - row.value)
 
 
 def _said(summary: object) -> str:
@@ -269,7 +284,7 @@ def test_too_many_false_alarms_are_called_more_than_chance(pca: Assessment) -> N
     )
     spared = rescored(pca, normals=-1.0, abnormals=0.0)
     assert false_alarms(spared).value == 0.0  # type: ignore[union-attr]
-    assert "5 % wished: in line with the promise." in _plain(spared)  # few patients: none flagged is no surprise
+    assert "5 % wished: no more than chance explains, but so few normals show little: it allows up to" in _plain(spared)
 
 
 def _plain(found: Assessment) -> str:
@@ -304,6 +319,16 @@ def test_a_rate_per_image_is_not_held_against_a_promise_per_patient(pca: Assessm
     assert "wished" in _plain(pca)
     assert "wished" not in _plain(nameless)
     assert "per image" in summarise(nameless).figures[-1].detail
+
+
+def test_a_promise_per_image_is_not_judged_where_a_patient_has_several(pca: Assessment) -> None:
+    by_image = dataclasses.replace(pca.model, calibration=dataclasses.replace(pca.model.calibration, unit="image"))
+    assert "wished" not in _plain(dataclasses.replace(pca, model=by_image))
+    samples = tuple(dataclasses.replace(sample, patient=None) for sample in pca.prepared.samples)
+    nameless = dataclasses.replace(pca.prepared, samples=samples)
+    assert _plain(dataclasses.replace(pca, model=by_image, prepared=nameless)).endswith(
+        "Patients are not known: each image counts as another patient's."
+    )
 
 
 def test_scores_no_better_than_chance_are_called_that(pca: Assessment) -> None:

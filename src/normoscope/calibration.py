@@ -229,6 +229,13 @@ class Calibration:
         more, fewer = number.sf(flagged - 1), 1.0 if tied else number.cdf(flagged)
         return float(min(1.0, 2 * min(more, fewer)))
 
+    def usual(self, of: int, level: float = 0.95) -> int:
+        """Return how many of so many new exchangeable normals chance lets the conformal rule flag, at the most."""
+        from scipy.stats import betabinom
+
+        allowed = _allowed(len(self.scores), self.alpha)
+        return int(betabinom.ppf((1 + level) / 2, of, allowed, len(self.scores) + 1 - allowed))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         rule = None if self.rule is None else {"kind": type(self.rule).__name__.lower(), **self.rule.__dict__}

@@ -46,6 +46,7 @@ class Assessment:
         flags: (n,) decisions of the frozen rule; None where not calibrated.
         evaluation: Every figure with its interval.
         baselines: AUROC of each trivial row, named as in tables.
+        margins: The model's AUROC minus each trivial row's.
         notes: Sentences the reader must see.
         seconds: Time the scoring took.
     """
@@ -60,6 +61,7 @@ class Assessment:
     flags: npt.NDArray[np.bool_] | None
     evaluation: Evaluation
     baselines: Mapping[str, Interval]
+    margins: Mapping[str, PairedDifference]
     notes: tuple[str, ...]
     seconds: float
 
@@ -86,11 +88,13 @@ def assess(
     seconds = time.perf_counter() - began
     labels = _labels(prepared.samples)
     flags = model.calibration.flags(scores)
+    groups = _groups(prepared.samples)
+    trivial = _trivial_rows(model.baselines, prepared.images, labels, groups)
     evaluation = evaluate(
         labels,
         scores,
         flags=flags,
-        groups=_groups(prepared.samples),
+        groups=groups,
         subgroups=_subgroups(prepared.samples),
         **_pixels(model, prepared, progress),
     )
@@ -104,7 +108,8 @@ def assess(
         model.calibration.pvalues(scores) if model.calibration.calibrated else None,
         flags,
         evaluation,
-        _trivial_rows(model.baselines, prepared.images, labels, _groups(prepared.samples)),
+        {name: auroc for name, (auroc, _) in trivial.items()},
+        {name: paired(labels, scores, theirs, groups=groups) for name, (_, theirs) in trivial.items()},
         (
             *collection.notes,
             *model.shape_notes(prepared),
@@ -144,31 +149,25 @@ def _pixels(model: Model, prepared: Prepared, progress: bool) -> dict[str, Any]:
 
 def _trivial_rows(
     baselines: Mapping[str, Detector], images: Images, labels: npt.NDArray[np.int64], groups: list[str] | None
-) -> dict[str, Interval]:
-    """AUROC of the trivial statistics: two-sided, and both directions with the better one marked oracle."""
-    rows: dict[str, Interval] = {}
+) -> dict[str, tuple[Interval, Scores]]:
+    """AUROC and scores of the trivial statistics: two-sided, and both directions with the better one marked oracle."""
+    rows: dict[str, tuple[Interval, Scores]] = {}
     for statistic in Statistic:
         state = baselines[statistic.value].state()
         found = {}
         for direction in Direction:
-            detector = Trivial(statistic=statistic, direction=direction).restore(state)
-            scores = _scores(detector, images)
-            found[direction] = evaluate(labels, scores, groups=groups).auroc
-        rows |= _named(statistic, found)
+            scores = _scores(Trivial(statistic=statistic, direction=direction).restore(state), images)
+            found[direction] = evaluate(labels, scores, groups=groups).auroc, scores
+        names = _names(statistic, {direction: auroc for direction, (auroc, _) in found.items()})
+        rows |= {names[direction]: row for direction, row in found.items()}
     return rows
 
 
-def _named(statistic: Statistic, found: Mapping[Direction, Any]) -> dict[str, Any]:
+def _names(statistic: Statistic, aurocs: Mapping[Direction, Interval]) -> dict[Direction, str]:
     """Name the three rows; only labels can tell which fixed direction is the better one."""
-
-    def value(direction: Direction) -> float:
-        row = found[direction]
-        interval: Interval = row if isinstance(row, Interval) else row.evaluation.auroc
-        return interval.value
-
-    better = max((Direction.LOW, Direction.HIGH), key=value)
+    better = max((Direction.LOW, Direction.HIGH), key=lambda direction: aurocs[direction].value)
     marks = {direction: " (oracle)" if direction is better else "" for direction in Direction}
-    return {f"trivial {statistic.value}, {d.value}{marks[d]}": row for d, row in found.items()}
+    return {direction: f"trivial {statistic.value}, {direction.value}{marks[direction]}" for direction in Direction}
 
 
 def _scores(detector: Detector, images: Images) -> Scores:
@@ -267,6 +266,9 @@ def compare(
         )
         told = [(model.provenance["seed"], model.provenance["notes"]) for model in models]
         notes += [f"{item.row}, seed {seed}: {own}" for seed, every in told for own in every if own not in data.notes]
+    if seeds == 1 and any("epochs" in row.recipe for row in rows.values()):
+        notes.append("one seed: intervals and p-values are of these fitted models; trained again, a method scores "
+                     "otherwise, which only several seeds can tell")  # fmt: skip
     first = next(iter(rows))
     rows |= _trivial_comparison(data, labels, groups, run)
     return Comparison(_with_differences(rows, first, labels, groups), first, seeds, tuple(notes))
@@ -295,7 +297,8 @@ def _trivial_comparison(
             evaluation = evaluate(labels, scores, groups=groups)
             honest = direction is Direction.TWO_SIDED
             found[direction] = Row(evaluation, scores[None], seconds, methods.to_json(recipe), honest)
-        rows |= _named(statistic, found)
+        names = _names(statistic, {direction: row.evaluation.auroc for direction, row in found.items()})
+        rows |= {names[direction]: row for direction, row in found.items()}
     return rows
 
 

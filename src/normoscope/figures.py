@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 from markupsafe import Markup, escape
+from scipy.stats import betabinom
 
 from . import metrics
 from .bands import Band
@@ -186,20 +187,32 @@ def _thresholds(rule: Above | Outside | None) -> tuple[float, ...]:
     return () if rule is None else (rule.threshold,)
 
 
-def pvalues(values: Float[np.ndarray, " n"], unit: str) -> Markup:
-    """Draw the p-values of test normals (one per image or patient) against the flat line they should follow."""
+def pvalues(values: Float[np.ndarray, " n"], unit: str, calibrated_on: int) -> Markup:
+    """Draw the p-values of test normals (one per image or patient) against what exchangeable ones would have.
+
+    The p-values are (1 + k) / (calibrated_on + 1). A bin that holds r of these values takes a beta-binomial number of
+    exchangeable normals, from Beta(r, calibrated_on + 1 - r): few calibration scores alone bend the histogram.
+    """
     bins = 10 if len(values) < 400 else 20
+    possible = np.arange(1, calibrated_on + 2) / (calibrated_on + 1)
+    held, _ = np.histogram(possible, bins, (0, 1))
+    usual = betabinom.ppf([[0.025], [0.975]], len(values), held, calibrated_on + 1 - held) / max(1, len(values))
+    usual[:, held == 0] = 0
 
     def draw(axes: Axes) -> None:
         shares, edges = np.histogram(values, bins, (0, 1))
         axes.stairs(shares / max(1, len(values)), edges, fill=True, facecolor=(NORMAL, 0.35), edgecolor=NORMAL,
                     label=f"normal test {unit}s ({len(values)})")  # fmt: skip
+        axes.stairs(usual[1], edges, baseline=usual[0], fill=True, facecolor=(INK, 0.13), edgecolor="none",
+                    label="95 % of normals alike")  # fmt: skip
         axes.axhline(1 / bins, color=INK, linestyle=(0, (4, 3)), linewidth=1.2, label="expected")
-        top = 1.35 * max(float(shares.max()) / max(1, len(values)), 1 / bins)
+        top = 1.35 * max(float(shares.max()) / max(1, len(values)), float(usual.max()))
         axes.set(xlim=(0, 1), ylim=(0, top), xlabel=f"p-value of a normal test {unit}", ylabel="share")
         axes.legend(loc="upper right")
 
-    return _svg(draw, "pvalues", "Histogram of the p-values of normal test images; it should be flat.")
+    return _svg(
+        draw, "pvalues", "Histogram of the p-values of normal test images, and the band that chance allows each bar."
+    )
 
 
 def training(history: Sequence[Mapping[str, Any]]) -> Markup:

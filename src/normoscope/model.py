@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .calibration import Calibration
+from .calibration import Calibration, conformal_rule, needed_for
 from .errors import ImageShapeError, LayoutError, OptionError
 from .images import BATCH, allocate, batches
 from .methods.trivial import Statistic, Trivial
@@ -39,6 +39,9 @@ _ALIKE = 1.1
 
 _COARSER = 1.5
 """An image with so many times fewer pixels along a side than those fitted on looks blurred beside them."""
+
+_PEAKS = 0.05
+"""Share of normal images that may have a pixel above the heatmaps' full scale."""
 
 RECALIBRATE = "recalibrate"
 """Normals of other data that set a model's rule anew; they are used up as well."""
@@ -252,8 +255,7 @@ class Model:
             kind=kind,
             k=k,
             strict=strict,
-            # one calibration normal in twenty exceeds it anywhere: the heatmaps' absolute full scale
-            map_scale=float(np.quantile(drawn.max((1, 2)), 0.95)) if len(drawn) else None,
+            map_scale=_full_scale(drawn.max((1, 2)).astype(np.float64)) if len(drawn) else None,
             data=data,
         )
         return replace(model, calibration=fitted, normal_maps=NormalMaps.fit(drawn, patients))
@@ -269,6 +271,14 @@ class Model:
         if self.normal_maps is None:
             return np.zeros(pixel_scores.shape, bool)
         return self.normal_maps.marked(pixel_scores, self.calibration.alpha)
+
+
+def _full_scale(peaks: npt.NDArray[np.float64]) -> float:
+    """Return the heatmaps' absolute full scale, which one normal image in twenty, at most, is expected to exceed.
+
+    That is the conformal bound; with fewer normals than it needs, the highest of them.
+    """
+    return conformal_rule(peaks, _PEAKS).threshold if len(peaks) >= needed_for(_PEAKS) else float(peaks.max())
 
 
 def _drawn(model: Model, normals: Images) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .. import methods, sources
+from .. import methods, sources, summary
 from ..comparison import Assessment, Comparison, Recipe, assess
 from ..comparison import compare as compare_methods
 from ..errors import OptionError, TooFewImagesError
@@ -148,6 +148,7 @@ def assessment_json(found: Assessment) -> dict[str, Any]:
         **found.evaluation.to_json(),
         "calibration": calibration_json(found.model),
         "baselines": {name: interval.to_json() for name, interval in found.baselines.items()},
+        "minus_baselines": {name: difference.to_json() for name, difference in found.margins.items()},
         "timing": {"score_seconds": found.seconds, "score_images_per_second": len(found.scores) / found.seconds},
         "notes": [*found.notes],
     }
@@ -345,11 +346,9 @@ def demo(args: Args) -> int:
     save_model(model, out / "model", overwrite=(out / "model").exists())
     found = assess(model, data.collection, progress=run.progress)
     page = write_report(found, out / "report.html", images=True, command=command_line(args))
-    best = max(interval.value for interval in found.baselines.values())
-    beaten = found.evaluation.auroc.value > best
-    verdict = (
-        f"AUROC {found.evaluation.auroc} {'beats' if beaten else 'does not beat'} every trivial row (best {best:.3f})"
-    )
-    text = f"{assessment_text(found)}\n\n{verdict}\nmodel   {out / 'model'}\nreport  {page}"
+    said = summary.summarise(found)
+    sentences = "\n".join(text for _, text in said.sentences)
+    text = f"{assessment_text(found)}\n\n{sentences}\nmodel   {out / 'model'}\nreport  {page}"
+    beaten = said.figures[1].verdict is summary.Verdict.GOOD
     emit("demo", {"report": str(page), "beats_trivial": beaten, **assessment_json(found)}, text, args.json)
     return 0
