@@ -134,10 +134,10 @@ def test_subgroups_have_their_own_auroc_and_false_alarms() -> None:
     )
 
 
-def test_a_subgroup_resamples_its_own_patients_only() -> None:
+def test_a_subgroup_counts_its_own_patients_only() -> None:
     half = ["left" if i < 100 else "right" for i in range(200)]
     evaluation = evaluate(LABELS, SCORES, groups=PATIENTS, subgroups={"half": half}, draws=DRAWS)
-    assert evaluation.subgroups["half"]["left"].auroc.how == "bootstrap over 50 patients, 300 draws"
+    assert evaluation.subgroups["half"]["left"].auroc.how == "DeLong over 50 patients"
 
 
 def test_the_table_is_aligned_and_says_what_one_must_know() -> None:
@@ -184,12 +184,12 @@ def test_scores_that_are_not_finite_are_refused_before_any_work() -> None:
         evaluate(LABELS, scores)
 
 
-def test_paired_takes_delong_for_one_seed_and_the_bootstrap_for_patients_or_seeds() -> None:
+def test_paired_takes_delong_for_one_seed_and_the_bootstrap_for_several() -> None:
     worse = SCORES + RNG.normal(size=200)
     difference = paired(LABELS, SCORES, worse)
     assert (difference.auroc, difference.pvalue) == delong_paired(LABELS, SCORES, worse)
-    by_patient = paired(LABELS, SCORES, worse, groups=PATIENTS, draws=DRAWS)
-    assert by_patient.how == "paired bootstrap over 100 patients, 300 draws"
+    by_patient = paired(LABELS, SCORES, worse, groups=PATIENTS)
+    assert by_patient.how == "paired DeLong over 100 patients"
     assert by_patient.auroc.value == pytest.approx(difference.auroc.value)
     by_seed = paired(LABELS, np.stack([SCORES, worse]), worse, draws=DRAWS)
     assert by_seed.how == "paired bootstrap over 200 images x 2 seeds, 300 draws"

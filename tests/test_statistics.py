@@ -147,6 +147,66 @@ def test_pairs_share_no_patient() -> None:
     assert perfect(1.0, 1).low == pytest.approx(0.025)
 
 
+def clustered(
+    rng: np.random.Generator, normal: int, abnormal: int, images: int, mixed: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Labels, patients, and noise of two methods of which half is the patient's."""
+    patients = np.repeat(np.arange(normal + abnormal), images)
+    labels = np.tile([0, 1], len(patients) // 2) if mixed else np.repeat([0, 1], [normal * images, abnormal * images])
+    own = [rng.normal(size=normal + abnormal)[patients] + rng.normal(size=len(patients)) for _ in range(2)]
+    return labels, patients, own[0] / math.sqrt(2), own[1] / math.sqrt(2)
+
+
+@pytest.mark.parametrize(
+    ("normal", "abnormal", "images", "mixed"),
+    [(100, 15, 1, False), (6, 6, 8, False), (20, 5, 4, False), (8, 8, 6, True)],
+)
+def test_of_patients_delong_covers_and_rejects_as_often_as_it_says(
+    normal: int, abnormal: int, images: int, mixed: bool
+) -> None:
+    rng, truth = np.random.default_rng(0), 0.9
+    shift = math.sqrt(2) * stats.norm.ppf(truth)
+    covered, rejected, as_images = [], [], []
+    for _ in range(600):
+        labels, patients, a, b = clustered(rng, normal, abnormal, images, mixed)
+        interval = delong(labels, a + shift * labels, patients)
+        covered.append(interval.low <= truth <= interval.high)
+        rejected.append(delong_paired(labels, a + shift * labels, b + shift * labels, patients)[1] < 0.05)
+        interval = delong(labels, a + shift * labels)
+        as_images.append(interval.low <= truth <= interval.high)
+    assert 0.92 <= np.mean(covered) <= 0.98
+    assert np.mean(rejected) <= 0.07
+    if images > 1 and not mixed:
+        assert np.mean(as_images) < 0.9  # what taking images for patients would give
+
+
+def test_of_patients_delongs_variance_is_obuchowskis() -> None:
+    labels, patients, scores, _ = clustered(np.random.default_rng(3), 5, 5, 4, mixed=True)
+    scores = scores + labels
+    abnormal, normal = scores[labels == 1], scores[labels == 0]
+    v10 = [np.mean(normal < x) for x in abnormal]
+    v01 = [np.mean(abnormal > y) for y in normal]
+    area, groups = np.mean(v10), range(10)
+    parts = {
+        label: [sum(v - area for v, g in zip(values, patients[labels == label], strict=True) if g == one)
+                for one in groups] for label, values in ((1, v10), (0, v01))
+    }  # fmt: skip
+    m, n = len(v10), len(v01)
+    var = 10 / 9 * (sum(x**2 for x in parts[1]) / m**2 + sum(y**2 for y in parts[0]) / n**2)
+    var += 2 * 10 / 9 * sum(x * y for x, y in zip(parts[1], parts[0], strict=True)) / (m * n)
+    interval = delong(labels, scores, patients)
+    half = (math.log(interval.high / (1 - interval.high)) - math.log(interval.low / (1 - interval.low))) / 2
+    assert half == pytest.approx(stats.t.ppf(0.975, 9) * math.sqrt(var) / (area * (1 - area)))
+    assert interval.how == "DeLong over 10 patients"
+
+
+def test_one_patient_of_a_class_has_no_interval() -> None:
+    labels, scores = np.repeat([0, 1], 6), np.arange(12.0) % 5
+    interval = delong(labels, scores, np.repeat(["a", "b", "c"], [3, 3, 6]))
+    assert math.isnan(interval.low)
+    assert interval.how == "no interval: DeLong needs two patients of each class"
+
+
 def test_equal_scores_have_no_delong_interval() -> None:
     interval = delong(np.repeat([0, 1], 5), np.ones(10))
     assert interval.value == 0.5

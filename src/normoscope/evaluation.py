@@ -246,7 +246,7 @@ def paired(
     seed: int = 0,
     draws: int = 2000,
 ) -> PairedDifference:
-    """Compare the AUROC of two methods: paired DeLong for one seed and independent images, else paired bootstrap.
+    """Compare the AUROC of two methods: paired DeLong for one seed, else paired bootstrap.
 
     Args:
         labels: 1 anomalous, 0 normal.
@@ -263,8 +263,8 @@ def paired(
     patients = None if groups is None else _per_image("groups", groups, labels)
     if missing := missing_class(labels):
         return PairedDifference(Interval.without_bounds(math.nan, f"{missing}: AUROC cannot be compared"), math.nan)
-    if patients is None and a.ndim == b.ndim == 1:
-        return PairedDifference(*delong_paired(labels, a, b))
+    if a.ndim == b.ndim == 1:
+        return PairedDifference(*delong_paired(labels, a, b, patients))
     return PairedDifference(*bootstrap_paired(metrics.auroc, labels, a, b, patients, draws, seed))
 
 

@@ -1,6 +1,6 @@
 """Which interval a metric deserves: a formula where one is exact enough, the bootstrap everywhere else.
 
-AUROC           one seed, independent images: DeLong · exactly 0 or 1: independent pairs · else bootstrap
+AUROC           one seed: DeLong, over patients where known · exactly 0 or 1: independent pairs · else bootstrap
 rates           one seed, independent images, or exactly 0 or 1: exact binomial · else bootstrap, near 0 and 1 no
                 narrower than the exact binomial
 balanced acc.   square-and-add of its two rates
@@ -52,8 +52,8 @@ class Intervals:
         """Return a metric of scores with its interval; nan and the reason where a class is missing."""
         if missing := missing_class(labels):
             return _undefined(metric, missing)
-        if metric is metrics.auroc and self.groups is None and scores.ndim == 1:
-            return delong(labels, scores)
+        if metric is metrics.auroc and scores.ndim == 1:
+            return delong(labels, scores, self.groups)
         interval = self._bootstrap(metric, labels, scores)
         if metric is metrics.auroc and interval.value in (0.0, 1.0):
             return perfect(interval.value, independent_pairs(labels, self.groups))
