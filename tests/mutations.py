@@ -130,6 +130,42 @@ BREAKS = [
         "np.arange(min(count, CHECKED))",
         "tests/test_sanity.py -k same_images",
     ),
+    (
+        "as many false alarms not counted as more",
+        "calibration.py",
+        "number.sf(flagged - 1)",
+        "number.sf(flagged)",
+        "tests/test_calibration.py",
+    ),
+    (
+        "ties taken for a surprise",
+        "calibration.py",
+        "1.0 if tied else number.cdf(flagged)",
+        "number.cdf(flagged)",
+        "tests/test_calibration.py",
+    ),
+    (
+        "a patient's two classes taken as independent",
+        "statistics.py",
+        "2 * len(names) / max(1, len(names) - 1) * float(sums[0] @ sums[1])",
+        "0.0",
+        "tests/test_statistics.py",
+    ),
+    (
+        "few patients taken for many",
+        "statistics.py",
+        "min(freedom, len(names) - 1) if shared else freedom",
+        "math.inf",
+        "tests/test_statistics.py",
+    ),
+    (
+        "baselines beaten without correction",
+        "summary.py",
+        "holm(np.asarray([found.margins[name].pvalue for name in rivals]))",
+        "np.asarray([found.margins[name].pvalue for name in rivals])",
+        "tests/test_report.py",
+    ),
+    ("bands of zero width", "bands.py", "known = low < high", "known = low <= high", "tests/test_bands.py"),
 ]
 
 

@@ -101,6 +101,18 @@ def test_what_chance_allows_is_the_most_that_is_not_surprising() -> None:
     assert fitted.chance(most + 1, 100) <= 0.05 < fitted.chance(most, 100)
 
 
+def test_the_histogram_of_new_normals_lies_in_the_band_nineteen_times_in_twenty() -> None:
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(400):
+        fitted = Calibration.fit(rng.random(39))
+        low, high = fitted.usual_shares(200, 10)
+        shares = np.histogram(fitted.pvalues(rng.random(200)), 10, (0, 1))[0] / 200
+        inside.append((low <= shares) & (shares <= high))
+    assert 0.95 <= np.mean(inside) < 0.975  # counts are whole, so a little more
+    assert high.max() > 0.2  # around an expected 0.1
+    assert Calibration.fit(np.arange(4.0), alpha=0.5).usual_shares(20, 10)[:, 0].tolist() == [0.0, 0.0]
+
+
 def test_few_calibration_normals_do_not_make_other_normals_of_the_kind_look_strange() -> None:
     rng = np.random.default_rng(0)
     surprising, outside = [], []

@@ -236,6 +236,20 @@ class Calibration:
         allowed = _allowed(len(self.scores), self.alpha)
         return int(betabinom.ppf((1 + level) / 2, of, allowed, len(self.scores) + 1 - allowed))
 
+    def usual_shares(self, of: int, bins: int, level: float = 0.95) -> npt.NDArray[np.float64]:
+        """Return the band, (2, bins), that chance allows each bar of a histogram of new exchangeable normals' p-values.
+
+        A bin that holds r of the n + 1 possible p-values takes a beta-binomial number of them, from Beta(r, n + 1 - r):
+        few calibration scores bend the histogram by themselves. Pointwise, not for all bars at once.
+        """
+        from scipy.stats import betabinom
+
+        n = len(self.scores)
+        held, _ = np.histogram(np.arange(1, n + 2) / (n + 1), bins, (0, 1))
+        tails = np.asarray([[(1 - level) / 2], [(1 + level) / 2]])
+        shares = betabinom.ppf(tails, of, np.maximum(held, 1), n + 1 - held) / max(1, of)
+        return np.asarray(np.where(held > 0, shares, 0.0))
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         rule = None if self.rule is None else {"kind": type(self.rule).__name__.lower(), **self.rule.__dict__}

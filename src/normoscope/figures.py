@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int
 from markupsafe import Markup, escape
-from scipy.stats import betabinom
 
 from . import metrics
 from .bands import Band
-from .calibration import Above, Outside
+from .calibration import Above, Calibration, Outside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -187,17 +186,11 @@ def _thresholds(rule: Above | Outside | None) -> tuple[float, ...]:
     return () if rule is None else (rule.threshold,)
 
 
-def pvalues(values: Float[np.ndarray, " n"], unit: str, calibrated_on: int) -> Markup:
-    """Draw the p-values of test normals (one per image or patient) against what exchangeable ones would have.
-
-    The p-values are (1 + k) / (calibrated_on + 1). A bin that holds r of these values takes a beta-binomial number of
-    exchangeable normals, from Beta(r, calibrated_on + 1 - r): few calibration scores alone bend the histogram.
-    """
+def pvalues(normals: Float[np.ndarray, " n"], unit: str, calibration: Calibration) -> Markup:
+    """Draw the p-values of test normals' scores (one per image or patient) against what exchangeable ones have."""
+    values = calibration.pvalues(normals)
     bins = 10 if len(values) < 400 else 20
-    possible = np.arange(1, calibrated_on + 2) / (calibrated_on + 1)
-    held, _ = np.histogram(possible, bins, (0, 1))
-    usual = betabinom.ppf([[0.025], [0.975]], len(values), held, calibrated_on + 1 - held) / max(1, len(values))
-    usual[:, held == 0] = 0
+    usual = calibration.usual_shares(len(values), bins)
 
     def draw(axes: Axes) -> None:
         shares, edges = np.histogram(values, bins, (0, 1))

@@ -161,7 +161,7 @@ def _charts(found: Assessment) -> dict[str, Markup]:
         )
     if calibration.calibrated and (labels == 0).any():
         normals, unit = normals_by_unit(found)
-        charts["pvalues"] = figures.pvalues(calibration.pvalues(normals), unit, len(calibration.scores))
+        charts["pvalues"] = figures.pvalues(normals, unit, calibration)
     if history := found.model.provenance["training"]["history"]:
         charts["training"] = figures.training(history)
     return charts
