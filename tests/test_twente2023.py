@@ -293,7 +293,7 @@ def test_false_alarms_of_the_normal_class_leave_the_others_out() -> None:
         "detected": 0.5,
         "false_alarms": 0.5,
     }
-    assert "over 4 images, each with its noisy copy, " in found["noise"]["bce"]["auroc"]["how"]
+    assert "over 4 images, each with its noisy copy" in found["noise"]["bce"]["auroc"]["how"]
     assert "normals_alone" not in artificial([value], medical=False)["noise"]["bce"]
 
 
