@@ -220,24 +220,24 @@ class Calibration:
             flagged: Units of the promise (images or patients), independent of each other, that the rule flags.
             of: All of them.
         """
-        from scipy.stats import betabinom
-
-        n = len(self.scores)
-        allowed = _allowed(n, self.alpha)
-        number = betabinom(of, allowed, n + 1 - allowed)
-        tied = np.count_nonzero(self.scores == self.scores[-allowed]) > 1
+        number = self._flagged(of)
+        tied = np.count_nonzero(self.scores == self.scores[-_allowed(len(self.scores), self.alpha)]) > 1
         more, fewer = number.sf(flagged - 1), 1.0 if tied else number.cdf(flagged)
         return float(min(1.0, 2 * min(more, fewer)))
 
-    def usual(self, of: int, level: float = 0.95) -> int:
-        """Return how many of so many new exchangeable normals chance lets the conformal rule flag, at the most."""
+    def usual(self, of: int) -> int:
+        """Return the most of so many new exchangeable normals that the conformal rule flags without surprise (95 %)."""
+        return int(self._flagged(of).ppf(0.975))
+
+    def _flagged(self, of: int) -> Any:
+        """Return the distribution of how many of so many new exchangeable normals the conformal rule flags."""
         from scipy.stats import betabinom
 
         allowed = _allowed(len(self.scores), self.alpha)
-        return int(betabinom.ppf((1 + level) / 2, of, allowed, len(self.scores) + 1 - allowed))
+        return betabinom(of, allowed, len(self.scores) + 1 - allowed)
 
-    def usual_shares(self, of: int, bins: int, level: float = 0.95) -> npt.NDArray[np.float64]:
-        """Return the band, (2, bins), that chance allows each bar of a histogram of new exchangeable normals' p-values.
+    def usual_shares(self, of: int, bins: int) -> npt.NDArray[np.float64]:
+        """Return the 95 % band, (2, bins), of what chance gives a histogram of new exchangeable normals' p-values.
 
         A bin that holds r of the n + 1 possible p-values takes a beta-binomial number of them, from Beta(r, n + 1 - r):
         few calibration scores bend the histogram by themselves. Pointwise, not for all bars at once.
@@ -246,8 +246,7 @@ class Calibration:
 
         n = len(self.scores)
         held, _ = np.histogram(np.arange(1, n + 2) / (n + 1), bins, (0, 1))
-        tails = np.asarray([[(1 - level) / 2], [(1 + level) / 2]])
-        shares = betabinom.ppf(tails, of, np.maximum(held, 1), n + 1 - held) / max(1, of)
+        shares = betabinom.ppf([[0.025], [0.975]], of, np.maximum(held, 1), n + 1 - held) / max(1, of)
         return np.asarray(np.where(held > 0, shares, 0.0))
 
     def to_json(self) -> dict[str, Any]:

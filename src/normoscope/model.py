@@ -261,6 +261,11 @@ class Model:
         return replace(model, calibration=fitted, normal_maps=NormalMaps.fit(drawn, patients))
 
     @property
+    def above_scale(self) -> float:
+        """Share of normal images that is expected, at the most, to have a pixel above the heatmaps' full scale."""
+        return max(_PEAKS, 1 / (self.calibration.images + 1))
+
+    @property
     def region_judge(self) -> NormalMaps | None:
         """What judges a map's regions; None where none could stand: without maps, or with too few normals for alpha."""
         maps = self.normal_maps

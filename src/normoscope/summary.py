@@ -164,7 +164,7 @@ def _kept(found: Assessment, rate: Interval) -> tuple[Verdict, str]:
             f"more {surprise}. The promise holds for normals like those that calibrated the rule; "
             "these seem to differ (another scanner, age group, year or selection). Calibrate on normals from here."
         )
-    return Verdict.OPEN, (f"fewer {surprise}; the test normals seem to differ from those that calibrated the rule.")
+    return Verdict.OPEN, f"fewer {surprise}; the test normals seem to differ from those that calibrated the rule."
 
 
 def _alarms(found: Assessment) -> tuple[int, int]:

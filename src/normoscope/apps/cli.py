@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         top = parser(words)
         args, unknown = top.parse_known_args(words)
         if unknown:
-            hint = f"see 'normoscope {args.command} --help'"
-            top.exit(2, f"normoscope: error: unrecognized arguments: {' '.join(unknown)}; {hint}.\n")
+            top.prog += f" {args.command}"  # whose help lists what it takes
+            top.error(f"unrecognized arguments: {' '.join(unknown)}")
         args.typed = words
         return _command(args.command)(args)
     except NormoscopeError as error:
