@@ -7,8 +7,8 @@ import pytest
 
 from normoscope import metrics
 from normoscope.bootstrap import bootstrap, bootstrap_paired
+from normoscope.delong import delong, delong_paired
 from normoscope.errors import ScoresError
-from normoscope.statistics import delong, delong_paired
 
 
 def drawn(seed: int = 0, n: int = 300, shift: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

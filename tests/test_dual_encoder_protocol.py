@@ -414,8 +414,8 @@ def place_of(size: int, row: str) -> Place:
 def test_differences_are_ours_minus_theirs_and_holm_counts_one_family() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 40).tolist()
-    good = [(np.asarray(labels) + rng.normal(0, 0.7, 80)).tolist() for _ in range(2)]
-    bad = [rng.normal(0, 1, 80).tolist() for _ in range(2)]
+    good = [(np.asarray(labels) + rng.normal(0, 0.7, 80)).tolist() for _ in range(5)]
+    bad = [rng.normal(0, 1, 80).tolist() for _ in range(5)]
     nineteen = np.linspace(-1, 1, 19).tolist()
 
     def rows(scores: list[list[float]], sees_labels: bool = False) -> Measured:

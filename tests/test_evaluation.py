@@ -9,11 +9,12 @@ import pytest
 from scipy import stats
 
 from normoscope import metrics
+from normoscope.delong import delong, delong_paired
 from normoscope.errors import ScoresError
 from normoscope.evaluation import evaluate, paired
 from normoscope.intervals import Intervals
 from normoscope.metrics import of_kind
-from normoscope.statistics import binomial, delong, delong_paired
+from normoscope.statistics import binomial
 
 RNG = np.random.default_rng(0)
 LABELS = (np.arange(200) % 4 == 0).astype(int)
@@ -55,12 +56,11 @@ def test_every_metric_of_the_registry_appears_with_its_own_value() -> None:
     assert evaluation.lesion_share == pytest.approx(0.25 * 9 / 64)
 
 
-def test_patients_and_seeds_are_bootstrapped() -> None:
+def test_intervals_are_over_patients_and_seeds() -> None:
     runs = np.stack([SCORES + 0.3 * RNG.normal(size=200) for _ in range(5)])
     evaluation = evaluate(LABELS, runs, flags=runs > 1.5, groups=PATIENTS, draws=DRAWS)
-    how = "bootstrap over 100 patients x 5 seeds, 300 draws"
-    assert evaluation.auroc.how == how
-    assert evaluation.decisions["specificity"].how == how
+    assert evaluation.auroc.how == "DeLong over 100 patients x 5 seeds"
+    assert evaluation.decisions["specificity"].how == "bootstrap over 100 patients x 5 seeds, 300 draws"
     assert evaluation.auroc_by_seed == tuple(metrics.auroc(LABELS, run) for run in runs)
     assert evaluation.auroc.value == pytest.approx(np.mean(evaluation.auroc_by_seed))
     assert "AUROC over 5 seeds" in evaluation.table()
@@ -184,15 +184,15 @@ def test_scores_that_are_not_finite_are_refused_before_any_work() -> None:
         evaluate(LABELS, scores)
 
 
-def test_paired_takes_delong_for_one_seed_and_the_bootstrap_for_several() -> None:
+def test_paired_is_delongs_of_one_seed_and_of_several() -> None:
     worse = SCORES + RNG.normal(size=200)
     difference = paired(LABELS, SCORES, worse)
     assert (difference.auroc, difference.pvalue) == delong_paired(LABELS, SCORES, worse)
     by_patient = paired(LABELS, SCORES, worse, groups=PATIENTS)
     assert by_patient.how == "paired DeLong over 100 patients"
     assert by_patient.auroc.value == pytest.approx(difference.auroc.value)
-    by_seed = paired(LABELS, np.stack([SCORES, worse]), worse, draws=DRAWS)
-    assert by_seed.how == "paired bootstrap over 200 images x 2 seeds, 300 draws"
+    by_seed = paired(LABELS, np.stack([SCORES, worse]), worse)
+    assert by_seed.how == "paired DeLong over 200 images x 2 seeds"
     assert json.loads(json.dumps(by_seed.to_json(), allow_nan=False))["auroc"]["value"] == by_seed.auroc.value
 
 

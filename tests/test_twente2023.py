@@ -358,7 +358,7 @@ def test_both_errors_are_compared_with_every_reference_on_the_same_images() -> N
             assert found[error][other]["value"] == pytest.approx(auroc(error) - auroc(other))
     assert found["bce"]["knn"]["holm"] >= found["bce"]["knn"]["pvalue"]
     assert found["bce"]["knn"]["value"] < -0.3
-    assert "paired bootstrap over 60 images, each with its noisy copy" in found["bce"]["knn"]["how"]
+    assert "paired DeLong over 60 images, each with its noisy copy" in found["bce"]["knn"]["how"]
 
 
 # plan, tables and figures

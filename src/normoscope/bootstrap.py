@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtri
 
 from .errors import ScoresError
 from .metrics import Metric
 from .resampling import drawn_seeds, drawn_weights, resampler, units
-from .statistics import Interval
+from .statistics import Interval, StandardError
 
 __all__ = ["bootstrap", "bootstrap_paired"]
 
@@ -36,7 +35,7 @@ def bootstrap(
     A draw takes the classes apart (patients: those with and those without abnormal images), as many of each as
     there are. Of S seeds it takes S - 1, which makes the variance between seeds unbiased where S of S would make it
     (S - 1) / S too small. A variance from few seeds is uncertain itself, so the draws are then spread by the ratio of
-    Student's to the normal quantile, with Satterthwaite's degrees of freedom (images count as infinitely many).
+    `StandardError.quantile` to the normal one.
 
     Args:
         metric: A function (labels, scores) -> float.
@@ -52,14 +51,14 @@ def bootstrap(
     Raises:
         ScoresError: As the metric.
 
-    Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993); Rao & Wu, JASA 83 (1988), for S - 1;
-    Satterthwaite, Biometrics Bulletin 2 (1946).
+    Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993); Rao & Wu, JASA 83 (1988), for S - 1.
     """
     runs = _runs(labels, scores)
     [drawn] = _bootstrapped(metric, labels, [runs], groups, draws, seed)
     values = _values(metric, labels, runs)
-    drawn = _spread(drawn, values).clip(0, 1)  # every metric is a share
-    return _percentiles(float(values.mean()), drawn, _how(labels, groups, len(runs)), labels, groups)
+    value = float(values.mean())
+    drawn = _spread(drawn, value, _error(drawn, values)).clip(0, 1)  # every metric is a share
+    return _percentiles(value, drawn, _how(labels, groups, len(runs)), labels, groups)
 
 
 def bootstrap_paired(
@@ -84,8 +83,8 @@ def bootstrap_paired(
 
     Returns:
         metric(a) - metric(b) with its percentile interval, and the two-sided p-value: for one seed
-        2 min(1 + #{d <= 0}, 1 + #{d >= 0}) / (draws + 1), for several Student's, of the difference over the draws'
-        standard deviation; nan without an interval unless the two are equal.
+        2 min(1 + #{d <= 0}, 1 + #{d >= 0}) / (draws + 1), for several `StandardError.pvalue`; nan without an interval
+        unless the two are equal.
 
     Raises:
         ScoresError: As the metric.
@@ -98,14 +97,14 @@ def bootstrap_paired(
     difference = float(ours.mean() - theirs.mean())
     by_seed = ours - theirs if len(ours) == len(theirs) else max(ours, theirs, key=len)
     drawn = first - second
-    error, freedom = float(np.nanstd(drawn, ddof=1)), _freedom(drawn, by_seed)
-    drawn = _spread(drawn, by_seed, difference).clip(-1, 1)
+    error = _error(drawn, by_seed)
+    drawn = _spread(drawn, difference, error).clip(-1, 1)
     how = "paired " + _how(labels, groups, max(len(arm) for arm in arms))
     interval = _percentiles(difference, drawn, how, labels, groups)
     if math.isnan(interval.low):
         return interval, 1.0 if difference == 0 else math.nan
     if len(by_seed) > 1:
-        return interval, float(2 * student.sf(abs(difference) / error, freedom))
+        return interval, error.pvalue(difference)
     fewer = 1 + min(np.sum(drawn <= 0), np.sum(drawn >= 0))
     return interval, min(1.0, 2 * float(fewer) / (1 + int(np.sum(~np.isnan(drawn)))))
 
@@ -165,21 +164,19 @@ def _values(metric: Metric, labels: npt.NDArray[Any], runs: npt.NDArray[Any]) ->
     return np.asarray([metric(labels, run) for run in runs], np.float64)
 
 
-def _freedom(drawn: Float[np.ndarray, " draws"], by_seed: Float[np.ndarray, " seeds"]) -> float:
-    """Degrees of freedom of the draws' variance, of which only the part between seeds has few (Satterthwaite)."""
-    if len(by_seed) < 2 or (between := float(np.var(by_seed, ddof=1)) / len(by_seed)) == 0:
-        return math.inf
+def _spread(drawn: Float[np.ndarray, " draws"], value: float, error: StandardError) -> Float[np.ndarray, " draws"]:
+    """Move draws away from the value by the ratio of the error's to the normal 97.5 % quantile."""
+    return value + (drawn - value) * (error.quantile() / float(ndtri(0.975))) if error.variance > 0 else drawn
+
+
+def _error(drawn: Float[np.ndarray, " draws"], by_seed: Float[np.ndarray, " seeds"]) -> StandardError:
+    """Tell the part of the draws' variance that few seeds make from the images'."""
+    whole, seeds = float(np.nanvar(drawn, ddof=1)), len(by_seed)
+    if seeds < 2:
+        return StandardError(((whole, math.inf),))
+    between = float(np.var(by_seed, ddof=1)) / seeds
     # sampling can make the whole smaller than its part
-    whole = max(float(np.nanvar(drawn, ddof=1)), between)
-    return (len(by_seed) - 1) * (whole / between) ** 2
-
-
-def _spread(
-    drawn: Float[np.ndarray, " draws"], by_seed: Float[np.ndarray, " seeds"], value: float | None = None
-) -> Float[np.ndarray, " draws"]:
-    """Move draws away from the value by the ratio of Student's to the normal 97.5 % quantile."""
-    centre = float(by_seed.mean()) if value is None else value
-    return centre + (drawn - centre) * float(student.ppf(0.975, _freedom(drawn, by_seed)) / normal.ppf(0.975))
+    return StandardError(((between, seeds - 1), (max(0.0, whole - between), math.inf)))
 
 
 def _abnormal(labels: npt.NDArray[Any]) -> Bool[np.ndarray, " n"]:

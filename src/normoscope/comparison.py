@@ -308,17 +308,8 @@ def _with_differences(
     """Pair every row that saw no labels with the first, and correct the p-values together."""
     reference = rows[first].scores
     others = [name for name, row in rows.items() if name != first and row.honest]
-    differences = {name: _difference(labels, rows[name].scores, reference, groups) for name in others}
+    differences = {name: paired(labels, rows[name].scores, reference, groups=groups) for name in others}
     corrected = holm(np.asarray([d.pvalue for d in differences.values()]))
     for (name, difference), p in zip(differences.items(), corrected, strict=True):
         rows[name] = replace(rows[name], difference=difference, corrected=float(p))
     return rows
-
-
-def _difference(
-    labels: npt.NDArray[np.int64], scores: Scores, reference: Scores, groups: list[str] | None
-) -> PairedDifference:
-    """Pair seed by seed; a row fitted once stands for every seed."""
-    seeds = max(len(scores), len(reference))
-    a, b = (np.repeat(s, seeds, 0) if len(s) < seeds else s for s in (scores, reference))
-    return paired(labels, a if seeds > 1 else a[0], b if seeds > 1 else b[0], groups=groups)

@@ -18,11 +18,11 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
 from . import metrics
-from .bootstrap import bootstrap_paired
+from .delong import delong_paired
 from .errors import ScoresError
 from .intervals import Intervals, missing_class
 from .metrics import Metric, of_kind, title
-from .statistics import Interval, delong_paired, seeds_interval
+from .statistics import Interval, seeds_interval
 
 __all__ = ["Evaluation", "PairedDifference", "Subgroup", "evaluate", "paired"]
 
@@ -196,9 +196,9 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate scores, decisions and maps on a test set.
 
-    AUROC has DeLong's interval for one seed and independent images, exact bounds at 0 and 1, and otherwise a
-    bootstrap over images or patients, and seeds. Rates at the frozen rule have exact binomial bounds in the same
-    case and at 0 and 1, there counting patients where they are known. All else is bootstrapped.
+    AUROC has DeLong's interval, over images or patients, and seeds, and exact bounds at 0 and 1. Rates at the frozen
+    rule have exact binomial bounds for one seed and independent images, and at 0 and 1, there counting patients where
+    they are known. All else is bootstrapped over images or patients, and seeds.
 
     Args:
         labels: 1 anomalous, 0 normal.
@@ -243,18 +243,14 @@ def paired(
     b: Float[np.ndarray, "*seeds n"],
     *,
     groups: Sequence[str] | None = None,
-    seed: int = 0,
-    draws: int = 2000,
 ) -> PairedDifference:
-    """Compare the AUROC of two methods: paired DeLong for one seed, else paired bootstrap.
+    """Compare the AUROC of two methods by paired DeLong over images or patients, and seeds.
 
     Args:
         labels: 1 anomalous, 0 normal.
         a: Scores of the first method; one row per seed where there are several.
         b: Scores of the second, on the same images.
         groups: Patient of each image.
-        seed: Of the bootstrap.
-        draws: Of the bootstrap.
 
     Raises:
         ScoresError: As `evaluate`.
@@ -263,9 +259,7 @@ def paired(
     patients = None if groups is None else _per_image("groups", groups, labels)
     if missing := missing_class(labels):
         return PairedDifference(Interval.without_bounds(math.nan, f"{missing}: AUROC cannot be compared"), math.nan)
-    if a.ndim == b.ndim == 1:
-        return PairedDifference(*delong_paired(labels, a, b, patients))
-    return PairedDifference(*bootstrap_paired(metrics.auroc, labels, a, b, patients, draws, seed))
+    return PairedDifference(*delong_paired(labels, a, b, patients))
 
 
 def _pixels(

@@ -1,6 +1,6 @@
 """Which interval a metric deserves: a formula where one is exact enough, the bootstrap everywhere else.
 
-AUROC           one seed: DeLong, over patients where known · exactly 0 or 1: independent pairs · else bootstrap
+AUROC           DeLong over images or patients, and seeds · exactly 0 or 1: exact binomial over independent pairs
 rates           one seed, independent images, or exactly 0 or 1: exact binomial · else bootstrap, near 0 and 1 no
                 narrower than the exact binomial
 balanced acc.   square-and-add of its two rates
@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float, Int
 
 from . import metrics
 from .bootstrap import bootstrap
+from .delong import delong
 from .metrics import Metric, title
-from .statistics import Interval, binomial, delong, independent_pairs, mean_of_two, perfect
+from .statistics import Interval, binomial, mean_of_two
 
 __all__ = ["Intervals", "missing_class"]
 
@@ -52,12 +53,9 @@ class Intervals:
         """Return a metric of scores with its interval; nan and the reason where a class is missing."""
         if missing := missing_class(labels):
             return _undefined(metric, missing)
-        if metric is metrics.auroc and scores.ndim == 1:
+        if metric is metrics.auroc:
             return delong(labels, scores, self.groups)
-        interval = self._bootstrap(metric, labels, scores)
-        if metric is metrics.auroc and interval.value in (0.0, 1.0):
-            return perfect(interval.value, independent_pairs(labels, self.groups))
-        return interval
+        return self._bootstrap(metric, labels, scores)
 
     def of_decisions(
         self, metric: Metric, labels: Int[np.ndarray, " n"], flags: Bool[np.ndarray, "*seeds n"]

@@ -138,7 +138,7 @@ def pairs_table(of: str, favouring: Mapping[str, Families]) -> Table:
     notes = [
         "difference [95 %, not adjusted], p-value adjusted by Holm over each of: conocc's seven rivals, its "
         "references, sae's rivals, cae's rivals; a pair that was not run yet counts as one without a difference",
-        "paired bootstrap over patients and seeds"
+        "paired DeLong over patients and seeds"
         if of == "Table 2"
         else "corrected t test over folds and seeds, with all test images counted against the training images, and the "
         "spread of the abnormal images, which every fold shares, added",

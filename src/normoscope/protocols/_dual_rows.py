@@ -215,7 +215,7 @@ def comparisons(
         found: What was measured.
         planned: Every place there will be; a comparison that waits counts as one that shows nothing.
         asked_by: What asks.
-        metric: auroc (DeLong, or bootstrap of several seeds) or accuracy (bootstrap).
+        metric: auroc (paired DeLong) or accuracy (paired bootstrap).
         rivals: Rows.
         sizes: Numbers of normals; every one where None.
     """
@@ -318,8 +318,8 @@ def compared(tests: Sequence[Comparison], sizes: Mapping[str, int]) -> Table:
         rows.append([one.asked_by, DATA[one.data].title, size, one.metric, one.rival, str(one.difference), *pvalues])
     columns = ["asked by", "data", "normals", "metric", "dual_encoder minus", "difference", "p", "p after Holm"]
     notes = [
-        "same test images and seeds; paired bootstrap over images (patients where known) and seeds, paired DeLong "
-        "where there is one seed and images are independent",
+        "same test images and seeds; over images (patients where known) and seeds, AUROC by paired DeLong and accuracy "
+        "by a paired bootstrap",
         "Holm over the rows with one entry in the first column; a comparison that two claims ask of stands twice",
     ]
     return Table(COMPARED, columns, rows, notes)

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..delong import placements
 from ..evaluation import paired
 from ..runner import Result
-from ..statistics import Interval, holm, mean_variance, over_splits, placements
+from ..statistics import Interval, holm, mean_variance, over_splits
 from ._rows import Row
 
 __all__ = [

@@ -64,7 +64,7 @@ def artificial(values: Values, *, medical: bool) -> dict[str, Any]:
         medical: The set has a normal class, whose false alarms are also given by themselves.
     """
     labels, noisy = np.asarray(values[0]["labels"]), values[0]["noisy"]
-    # a held-out image and its noisy copy are drawn together by the bootstrap
+    # a held-out image and its noisy copy count as one
     together = {"fashion": None, "noise": np.asarray([*range(len(labels)), *noisy])}
     found = {}
     for kind, groups in together.items():
@@ -103,7 +103,7 @@ def against_references(values: Values, kind: str) -> dict[str, dict[str, Differe
 
 
 def _of_copies(interval: Mapping[str, Any]) -> dict[str, Any]:
-    """Name the groups of a bootstrap what they are here."""
+    """Name the groups what they are here."""
     return {**interval, "how": str(interval["how"]).replace("patients", "images, each with its noisy copy")}
 
 

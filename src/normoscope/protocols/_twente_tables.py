@@ -237,7 +237,7 @@ def _against_references(found: Mapping[str, Mapping[str, Any]]) -> Table:
     ]
     columns = ["data", "anomalies", "error", *(f"AUROC minus that of {other}, Holm" for other in REFERENCES)]
     notes = [
-        "difference [95 %, not adjusted], p-value adjusted by Holm over the eight of a set and kind; paired bootstrap "
+        "difference [95 %, not adjusted], p-value adjusted by Holm over the eight of a set and kind; paired DeLong "
         "over images, with a noisy copy its image, and seeds",
     ]
     return Table("The network's errors against what needs no network", columns, rows, notes)
