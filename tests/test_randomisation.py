@@ -108,6 +108,20 @@ def test_blank_maps_have_nothing_to_check_and_are_left_out() -> None:
     assert Check.of(RAMP[None], blank).verdict is Verdict.HOLDS
 
 
+def test_where_the_image_is_flat_unrelated_maps_need_not_differ() -> None:
+    rng = np.random.default_rng(0)
+    head = np.zeros((5, 3, 48, 48))
+    head[:, :, 10:38, 10:38] = rng.random((5, 3, 28, 28))  # a third of the image
+    fitted, other = (np.where(head[:, 0] > 0, rng.exponential(size=(5, 48, 48)), 0.0) for _ in range(2))
+    assert Check.of(fitted, other).median == pytest.approx(0.9, abs=0.1)
+    assert Check.of(fitted, other, head).median < 0.35, "one ring of the flat pixels stays"
+    assert Check.of(fitted, 2 * fitted + 1, head).verdict is Verdict.FAILS
+    assert Check.of(fitted, other, np.ones_like(head)).sentence.endswith("every map is blank")
+    # one channel that is not flat is enough
+    grey = np.where(np.arange(3)[:, None, None] == 2, head, 0.0)
+    assert Check.of(fitted, other, grey) == Check.of(fitted, other, head)
+
+
 def test_maps_that_are_not_finite_are_left_out() -> None:
     broken = np.stack([RAMP, RAMP])
     broken[1, 0, 0] = np.nan

@@ -167,7 +167,7 @@ def map_check(model: Model, images: Images, *, seed: int = 0) -> Check:
     if other is None:
         return _WEIGHTLESS
     batch = images.batch(spread(len(images)), str(model.run.torch_device))
-    return Check.of(_array(model.batch_map(batch)), _array(other.batch_map(batch)))
+    return Check.of(_array(model.batch_map(batch)), _array(other.batch_map(batch)), _array(batch))
 
 
 def chance_maps(chance: Chance, images: PixelStore, seed: int) -> Maps:
@@ -182,17 +182,20 @@ def _own(model: Model, other: Model | None, images: PixelStore, few: Few, on: Fe
         return
     everyone, maps = np.arange(len(images)), _held(model.maps(images, progress=progress), images, np.float32)
     pair: tuple[Maps, Maps] | None = None
+    batch = on.images[on.checked]
     if other is not None:
-        batch = on.images[on.checked]
         fitted = maps[few.rows[few.checked]] if on is few else _array(model.batch_map(batch))
         pair = fitted, _array(other.batch_map(batch))
-    yield Drawn(OWN, maps, everyone, _WEIGHTLESS if pair is None else Check.of(*pair))
+    yield Drawn(OWN, maps, everyone, _WEIGHTLESS if pair is None else Check.of(*pair, _array(batch)))
     if model.normal_maps is None:
         return
     # by the fitted model's normals both times: a randomised model has none of its own
     standardised = model.normal_maps.standardised
     deviations = _held(map(standardised, maps), images, np.float64)  # float32 need not hold those of a constant map
-    check = _WEIGHTLESS if pair is None else Check.of(*(np.stack([*map(standardised, drawn)]) for drawn in pair))
+    check = _WEIGHTLESS
+    if pair is not None:
+        fitted, forgetful = (np.stack([*map(standardised, drawn)]) for drawn in pair)
+        check = Check.of(fitted, forgetful, _array(batch))
     yield Drawn(STANDARDISED, deviations, everyone, check)
 
 
@@ -208,7 +211,8 @@ def _attributed(model: Model, other: Model | None, kind: Attribution, few: Few, 
         return Drawn(kind.value, maps, few.rows, _WEIGHTLESS)
     fitted = maps[few.checked] if on is few else shares(model, on, on.checked)
     # the fitted model's counterparts both times, so that nothing but the weights differs
-    return Drawn(kind.value, maps, few.rows, Check.of(fitted, shares(other, on, on.checked)))
+    check = Check.of(fitted, shares(other, on, on.checked), _array(on.images[on.checked]))
+    return Drawn(kind.value, maps, few.rows, check)
 
 
 def spread(count: int) -> Int[np.ndarray, " k"]:
