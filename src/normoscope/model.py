@@ -28,7 +28,7 @@ from .rescoring import VarianceHead, check_scoring, fit_head, residual_map
 from .scoring import Residual, Scoring
 from .splits import check_leakage
 from .transforms import Prepared, Preprocessor
-from .types import Collection, Detector, Images, Localizes, Method, Reconstructs, Run, Sample
+from .types import Collection, Detector, Images, Localizes, Method, Pixels, Reconstructs, Run, Sample
 
 __all__ = ["RECALIBRATE", "Model", "fit", "rescore"]
 
@@ -140,11 +140,28 @@ class Model:
                 bar.update(len(batch))
 
     def shape_notes(self, prepared: Prepared) -> list[str]:
-        """Warn where the first image has other proportions, or far fewer pixels, than the first one fitted on."""
-        fitted = self.provenance["data"].get("image_shape")
-        if fitted is None or not prepared.samples:
+        """Warn where the first image has colour, proportions or a size that the model does not expect."""
+        if not prepared.samples:
             return []
-        height, width = prepared.samples[0].read().shape[:2]
+        first = prepared.samples[0].read()
+        return [*self._colour_notes(first), *self._size_notes(*first.shape[:2])]
+
+    def _colour_notes(self, image: Pixels) -> list[str]:
+        """Tell colour where the model takes grey, and grey where it takes colour."""
+        colour = image.ndim == 3 and bool(np.any(image != image[..., :1]))
+        if colour == (self.preprocessor.channels == 3):
+            return []
+        return [
+            "the first image has colour, which the model does not look at: it takes images as grey"
+            if colour
+            else "the first image is grey, and the model takes colour: its scores may not compare with those of colour"
+        ]
+
+    def _size_notes(self, height: int, width: int) -> list[str]:
+        """Tell proportions other, and pixels far fewer, than those of the first image fitted on."""
+        fitted = self.provenance["data"].get("image_shape")
+        if fitted is None:
+            return []
         ratios = width / height, fitted[1] / fitted[0]
         side, aspect = self.preprocessor.size, self.preprocessor.aspect.value
         sizes = f"these images are {width} x {height} pixels, those the model learnt from {fitted[1]} x {fitted[0]}: "
