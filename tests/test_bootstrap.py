@@ -87,6 +87,39 @@ def test_methods_with_different_numbers_of_seeds_can_be_paired() -> None:
     assert 0 < pvalue <= 1
 
 
+def test_over_seeds_the_bootstrap_agrees_with_delong_whatever_seeds_share() -> None:
+    labels, images = drawn(n=200)
+    rng = np.random.default_rng(4)
+    for own in (0.2, 1.0, 3.0):
+        a, b = (images + own * rng.normal(size=(4, 200)) for _ in range(2))
+        ours, formula = bootstrap(metrics.auroc, labels, a, draws=4000), delong(labels, a)
+        assert width(ours) == pytest.approx(width(formula), rel=0.1)
+        (there, p), (here, q) = bootstrap_paired(metrics.auroc, labels, a, b), delong_paired(labels, a, b)
+        assert width(there) == pytest.approx(width(here), rel=0.15)
+        assert p == pytest.approx(q, abs=0.06)
+
+
+def test_the_few_seeds_of_the_shorter_arm_count_as_few() -> None:
+    labels, images = drawn()
+    rng = np.random.default_rng(3)
+    five = images + 0.05 * rng.normal(size=(5, 300))
+    two = images + np.array([[-0.5], [0.5]]) * labels + 0.05 * rng.normal(size=(2, 300))
+    difference, pvalue = bootstrap_paired(metrics.auroc, labels, five, two)
+    formula, q = delong_paired(labels, five, two)
+    assert width(difference) == pytest.approx(width(formula), rel=0.15)
+    assert pvalue == pytest.approx(q, abs=0.05)
+    assert difference.how == "paired bootstrap over 300 images x 5 and 2 seeds, 2000 draws"
+
+
+def test_seeds_that_differ_where_images_do_not_have_students_interval() -> None:
+    labels = np.repeat([0, 1], 20)
+    flags = np.zeros((3, 40), bool)
+    flags[0] = True
+    found = bootstrap(metrics.sensitivity, labels, flags)
+    assert (found.value, found.low, found.high) == pytest.approx((1 / 3, 0, 1))
+    assert np.isnan(bootstrap(metrics.sensitivity, labels, flags[1:]).low)
+
+
 def test_the_same_seed_gives_the_same_interval_and_leaves_global_randomness_alone() -> None:
     labels, scores = drawn()
     before = np.random.get_state()[1].copy()

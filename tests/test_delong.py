@@ -10,6 +10,7 @@ from scipy import stats
 
 from normoscope import metrics
 from normoscope.delong import delong, delong_paired, independent_pairs, perfect
+from normoscope.errors import ScoresError
 from normoscope.statistics import Interval
 
 
@@ -250,6 +251,68 @@ def test_of_seeds_the_variance_is_obuchowski_and_rocketttes(groups: np.ndarray |
     assert interval.how == "DeLong over 60 images x 4 seeds"
 
 
+def test_of_unequal_seeds_each_arm_keeps_its_own_spread_and_the_images_count_once() -> None:
+    rng = np.random.default_rng(5)
+    labels = np.repeat([0, 1], [30, 20])
+    a, b = of_seeds(rng, 5, labels, 0.3, 0.8), of_seeds(rng, 3, labels, 0.6, 0.7)
+
+    def covariance(runs: np.ndarray) -> np.ndarray:
+        """Of every two seeds' AUROCs, by DeLong."""
+        placed = [of_all_pairs(labels, run) for run in runs]
+        return np.asarray(sum(np.cov([own[side] for own in placed]) / len(placed[0][side]) for side in (0, 1)))
+
+    whole = covariance(np.concatenate([a, b]))
+    areas = [[metrics.auroc(labels, run) for run in arm] for arm in (a, b)]
+    between = [np.var(own, ddof=1) / len(own) for own in areas]
+    shared = -2 * whole[:5, 5:].mean()
+    for block in (whole[:5, :5], whole[5:, 5:]):
+        shared += block[~np.eye(len(block), dtype=bool)].mean()
+    variance = sum(between) + shared
+    parts = ((between[0], stats.t.isf(0.025, 4)), (between[1], stats.t.isf(0.025, 2)), (shared, stats.norm.isf(0.025)))
+    difference, _ = delong_paired(labels, a, b)
+    assert width(difference) / 2 == pytest.approx(sum(v * q for v, q in parts) / math.sqrt(variance))
+    assert difference.how == "paired DeLong over 50 images x 5 and 3 seeds"
+    # one seed against several equal ones, either way
+    assert delong_paired(labels, a, b[0])[1] == pytest.approx(delong_paired(labels, a, np.stack([b[0]] * 5))[1])
+
+
+def test_seeds_that_tie_by_chance_are_worth_what_the_images_say() -> None:
+    labels, scores = np.repeat([0, 1], 10), np.arange(20.0)
+    one, other = scores.copy(), scores.copy()
+    one[9] = 10.5
+    other[8], other[11], other[10] = 10.5, 10.0, 13.5
+    interval = delong(labels, np.stack([one, other]))
+    assert 0.7 < interval.low < 0.99 < interval.high < 1
+    assert 0 < delong_paired(labels, np.stack([one, other]), np.stack([scores, scores]))[1] < 1
+
+
+def test_differences_far_beyond_chance_and_far_below_it_have_a_pvalue() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 2000)
+    good, none = rng.normal(size=4000) + 3.3 * labels, rng.normal(size=4000)
+    for a, b in ((good, none), (np.stack([good] * 3), np.stack([none] * 3))):
+        assert delong_paired(labels, a, b)[1] < 1e-100
+    few = np.repeat([0, 1], 10)
+    for _ in range(30):
+        a = rng.normal(size=(5, 20))
+        assert delong_paired(few, a, np.roll(a, 1, axis=0))[1] == pytest.approx(1)
+
+
+def test_scores_of_another_shape_are_refused() -> None:
+    labels = np.repeat([0, 1], 5)
+    for shape in ((0, 10), (2, 7), (2, 2, 10)):
+        with pytest.raises(ScoresError, match=r"or one such row per seed, got shape"):
+            delong(labels, np.zeros(shape))
+        with pytest.raises(ScoresError, match=r"or one such row per seed, got shape"):
+            delong_paired(labels, np.arange(10.0), np.zeros(shape))
+
+
+def test_a_perfect_auroc_of_one_patient_has_no_bounds() -> None:
+    interval = delong(np.repeat([0, 1], 5), np.arange(10.0), np.zeros(10))
+    assert math.isnan(interval.low)
+    assert interval.how.startswith("no interval: no two patients")
+
+
 def test_seeds_that_agree_are_worth_one_seed() -> None:
     labels, scores = drawn(0)
     assert width(delong(labels, np.stack([scores] * 3))) == pytest.approx(width(delong(labels, scores)))
@@ -276,6 +339,9 @@ def test_over_seeds_the_interval_covers_and_the_paired_test_keeps_its_level(seed
         rejected.append(delong_paired(labels, a, b)[1] < 0.05)
     assert np.mean(covered) >= 0.92
     assert np.mean(rejected) <= 0.07
+    if seeds > 2 and spread != 0.1:  # nor is the test idle where its parts are alike in freedom
+        assert np.mean(covered) <= 0.985
+        assert np.mean(rejected) >= 0.015
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [(3, 1), (5, 3)])
@@ -291,4 +357,4 @@ def test_methods_with_different_numbers_of_seeds_can_be_compared(ours: int, thei
         rejected.append(pvalue < 0.05)
         assert (pvalue < 0.05) == (difference.low > 0 or difference.high < 0)
     assert np.mean(rejected) <= 0.07
-    assert difference.how == f"paired DeLong over 90 images x {ours} seeds"
+    assert difference.how == f"paired DeLong over 90 images x {ours} and {theirs} seeds"

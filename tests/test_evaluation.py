@@ -192,7 +192,7 @@ def test_paired_is_delongs_of_one_seed_and_of_several() -> None:
     assert by_patient.how == "paired DeLong over 100 patients"
     assert by_patient.auroc.value == pytest.approx(difference.auroc.value)
     by_seed = paired(LABELS, np.stack([SCORES, worse]), worse)
-    assert by_seed.how == "paired DeLong over 200 images x 2 seeds"
+    assert by_seed.how == "paired DeLong over 200 images x 2 and 1 seeds"
     assert json.loads(json.dumps(by_seed.to_json(), allow_nan=False))["auroc"]["value"] == by_seed.auroc.value
 
 

@@ -57,12 +57,19 @@ def test_the_quantile_of_parts_is_the_mean_of_students_and_its_pvalue_agrees() -
     assert error.pvalue(-error.quantile(1e-6) * error.sd) == pytest.approx(2e-6)
     assert error.pvalue(0) == 1
     assert 0 < error.pvalue(1e6) < 1e-10
+    for freedom in (1, 2, 4, 7, 10.5, 3000, math.inf):
+        for parts in (((1.0, freedom),), ((0.0, 3), (1.0, freedom)), ((1.0, 2), (1e-9, freedom))):
+            pvalues = [StandardError(parts).pvalue(away) for away in (0, 1e-17, 1e-8, 1e-3, 1, 30, 60, 1e4, 1e9)]
+            assert pvalues[:2] == [1, 1]
+            assert pvalues == sorted(pvalues, reverse=True)
+            assert pvalues[-1] < 1e-8
     alone = StandardError(((0.4, 7),))
     assert alone.pvalue(1) == pytest.approx(2 * stats.t.sf(1 / math.sqrt(0.4), 7))
 
 
 @pytest.mark.parametrize(
-    ("seeds", "level", "of_one_number", "wider"), [(2, 0.065, 0.12, 9), (3, 0.053, 0.07, 1.36), (5, 0.053, 0.053, 1.13)]
+    ("seeds", "level", "of_one_number", "wider"),
+    [(2, 0.065, 0.12, 2.7), (3, 0.053, 0.07, 1.36), (5, 0.053, 0.053, 1.13)],
 )
 def test_weighted_quantiles_keep_the_level_that_one_number_of_degrees_of_freedom_does_not(
     seeds: int, level: float, of_one_number: float, wider: float

@@ -1,25 +1,26 @@
 """Bootstrap intervals and paired tests for any metric, over images or patients, and seeds.
 
-bootstrap --> resampling.drawn_weights (draws, n) --> resampling.resampler: a value per draw --> percentiles
+bootstrap --> resampling.drawn_weights (draws, n) --> resampling.resampler: a value per draw and seed --> percentiles
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Bool, Float
-from scipy.special import ndtri
 
-from .errors import ScoresError
+from .curves import runs_of
 from .metrics import Metric
-from .resampling import drawn_seeds, drawn_weights, resampler, units
-from .statistics import Interval, StandardError
+from .resampling import drawn_weights, resampler, units
+from .statistics import Interval, Seeds, StandardError
 
 __all__ = ["bootstrap", "bootstrap_paired"]
+
+_NORMAL = 1.959963984540054
 
 
 def bootstrap(
@@ -33,9 +34,8 @@ def bootstrap(
     """Return a metric, averaged over seeds, with its percentile interval over images or patients, and seeds.
 
     A draw takes the classes apart (patients: those with and those without abnormal images), as many of each as
-    there are. Of S seeds it takes S - 1, which makes the variance between seeds unbiased where S of S would make it
-    (S - 1) / S too small. A variance from few seeds is uncertain itself, so the draws are then spread by the ratio of
-    `StandardError.quantile` to the normal one.
+    there are, for all seeds at once. Seeds are not drawn: what they vary by is added to what images do
+    (`StandardError.over_seeds`), and the draws of the mean are spread to that width.
 
     Args:
         metric: A function (labels, scores) -> float.
@@ -51,14 +51,11 @@ def bootstrap(
     Raises:
         ScoresError: As the metric.
 
-    Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993); Rao & Wu, JASA 83 (1988), for S - 1.
+    Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993).
     """
-    runs = _runs(labels, scores)
-    [drawn] = _bootstrapped(metric, labels, [runs], groups, draws, seed)
-    values = _values(metric, labels, runs)
-    value = float(values.mean())
-    drawn = _spread(drawn, value, _error(drawn, values)).clip(0, 1)  # every metric is a share
-    return _percentiles(value, drawn, _how(labels, groups, len(runs)), labels, groups)
+    [arm] = _bootstrapped(metric, labels, [scores], groups, draws, seed)
+    how = _how(labels, groups, [arm])
+    return _interval([arm], (0.0, 1.0), how, labels, groups)[0]  # every metric is a share
 
 
 def bootstrap_paired(
@@ -76,7 +73,7 @@ def bootstrap_paired(
         metric: A function (labels, scores) -> float.
         labels: (n,) 1 anomalous, 0 normal; or masks (n, h, w).
         a: Scores of one method, as in `bootstrap`.
-        b: Scores of the other; where both have equally many seeds, the same ones are drawn.
+        b: Scores of the other; equally many seeds are taken to be the same ones.
         groups: (n,) patient of each image.
         draws: Number of resamplings.
         seed: Of the resampling.
@@ -91,92 +88,93 @@ def bootstrap_paired(
 
     Reference: Davison & Hinkley, Bootstrap Methods and their Application (1997), section 4.4.
     """
-    arms = [_runs(labels, a), _runs(labels, b)]
-    first, second = _bootstrapped(metric, labels, arms, groups, draws, seed)
-    ours, theirs = (_values(metric, labels, arm) for arm in arms)
-    difference = float(ours.mean() - theirs.mean())
-    by_seed = ours - theirs if len(ours) == len(theirs) else max(ours, theirs, key=len)
-    drawn = first - second
-    error = _error(drawn, by_seed)
-    drawn = _spread(drawn, difference, error).clip(-1, 1)
-    how = "paired " + _how(labels, groups, max(len(arm) for arm in arms))
-    interval = _percentiles(difference, drawn, how, labels, groups)
+    first, second = _bootstrapped(metric, labels, [a, b], groups, draws, seed)
+    how = "paired " + _how(labels, groups, [first, second])
+    arms = [first - second] if len(first.values) == len(second.values) else [first, -second]
+    interval, error, drawn = _interval(arms, (-1.0, 1.0), how, labels, groups)
     if math.isnan(interval.low):
-        return interval, 1.0 if difference == 0 else math.nan
-    if len(by_seed) > 1:
-        return interval, error.pvalue(difference)
+        return interval, 1.0 if interval.value == 0 else math.nan
+    if any(len(arm.values) > 1 for arm in arms):
+        return interval, error.pvalue(interval.value)
     fewer = 1 + min(np.sum(drawn <= 0), np.sum(drawn >= 0))
-    return interval, min(1.0, 2 * float(fewer) / (1 + int(np.sum(~np.isnan(drawn)))))
+    return interval, min(1.0, 2 * float(fewer) / (1 + len(drawn)))
+
+
+class _Arm(NamedTuple):
+    """A metric of every seed (seeds,), and of every draw of the images (draws, seeds)."""
+
+    values: npt.NDArray[np.float64]
+    drawn: npt.NDArray[np.float64]
+
+    def __sub__(self, other: _Arm) -> _Arm:
+        return _Arm(self.values - other.values, self.drawn - other.drawn)
+
+    def __neg__(self) -> _Arm:
+        return _Arm(-self.values, -self.drawn)
 
 
 def _bootstrapped(
     metric: Metric,
     labels: npt.NDArray[Any],
-    arms: Sequence[npt.NDArray[Any]],
+    scores: Sequence[npt.NDArray[Any]],
     groups: npt.ArrayLike | None,
     draws: int,
     seed: int,
-) -> list[Float[np.ndarray, " draws"]]:
-    """Evaluate every arm on the same draws, averaged over the seeds drawn."""
+) -> list[_Arm]:
+    """Evaluate every method on the images and on the same draws of them."""
     rng = np.random.default_rng(seed)
+    arms = [runs_of(labels, own) for own in scores]
     of_seed = [[resampler(metric, labels, run) for run in arm] for arm in arms]
     blocks: list[list[npt.NDArray[Any]]] = [[] for _ in arms]
     for weights in drawn_weights(_abnormal(labels), groups, draws, rng):
         for block, resamplers in zip(blocks, of_seed, strict=True):
             block.append(np.stack([evaluate(weights) for evaluate in resamplers], axis=-1))
-    seeds = {len(arm): drawn_seeds(len(arm), draws, rng) for arm in arms}
-    return [np.sum(np.concatenate(block) * seeds[len(arm)], axis=-1) for block, arm in zip(blocks, arms, strict=True)]
+    values = [np.asarray([metric(labels, run) for run in arm], np.float64) for arm in arms]
+    return [_Arm(own, np.concatenate(block)) for own, block in zip(values, blocks, strict=True)]
 
 
-def _percentiles(
-    value: float, drawn: Float[np.ndarray, " draws"], how: str, labels: npt.NDArray[Any], groups: npt.ArrayLike | None
-) -> Interval:
-    """Read the bounds off the draws, leaving out those where a class went missing."""
+def _interval(
+    arms: Sequence[_Arm],
+    limits: tuple[float, float],
+    how: str,
+    labels: npt.NDArray[Any],
+    groups: npt.ArrayLike | None,
+) -> tuple[Interval, StandardError, Float[np.ndarray, " draws"]]:
+    """Sum up the arms, each averaged over its seeds, and read the bounds off the draws where a class is not missing."""
+    value = float(sum(arm.values.mean() for arm in arms))
+    of_arms = [arm.drawn.mean(axis=1) for arm in arms]
+    drawn = np.sum(of_arms, axis=0)
+    whole = ~np.isnan(drawn)
+    drawn = drawn[whole]
+    if len(drawn) < 2:
+        return Interval.without_bounds(value, f"no interval: {how} finds no variance"), StandardError(()), drawn
+    images = float(np.var(drawn, ddof=1))
+    seeds = [
+        Seeds(arm.values, float(np.var(arm.drawn[whole], axis=0, ddof=1).mean()), float(np.var(own[whole], ddof=1)))
+        for arm, own in zip(arms, of_arms, strict=True)
+    ]
+    error = StandardError.over_seeds(seeds, images)
     _, has_abnormal = units(_abnormal(labels), groups)
     if 1 in (np.sum(has_abnormal), np.sum(~has_abnormal)):
         kind = "image" if groups is None else "patient"
-        return Interval.without_bounds(value, f"no interval: one {kind} of a class, its spread is unknown")
-    drawn = drawn[~np.isnan(drawn)]
-    if len(drawn) < 2 or np.ptp(drawn) == 0:
-        return Interval.without_bounds(value, f"no interval: {how} finds no variance")
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(value, float(low), float(high), f"{how}, {len(drawn)} draws")
+        why = f"no interval: one {kind} of a class, its spread is unknown"
+        return Interval.without_bounds(value, why), error, drawn
+    if not error.variance > 0:
+        return Interval.without_bounds(value, f"no interval: {how} finds no variance"), error, drawn
+    half = error.quantile() * error.sd
+    # the draws show what images do; they are spread by what seeds do besides, and by how well that is known
+    bounds = value + half * np.asarray([-1, 1])
+    if np.ptp(drawn) > 0:
+        bounds = np.quantile(value + (drawn - value) * half / (_NORMAL * math.sqrt(images)), [0.025, 0.975])
+    low, high = np.clip(bounds, *limits)
+    return Interval(value, float(low), float(high), f"{how}, {len(drawn)} draws"), error, drawn
 
 
-def _how(labels: npt.NDArray[Any], groups: npt.ArrayLike | None, seeds: int) -> str:
-    """Name what was drawn."""
+def _how(labels: npt.NDArray[Any], groups: npt.ArrayLike | None, arms: Sequence[_Arm]) -> str:
+    """Name what was drawn, and the seeds it was drawn for."""
     drawn = f"{len(labels)} images" if groups is None else f"{len(np.unique(np.asarray(groups)))} patients"
-    return f"bootstrap over {drawn}" + (f" x {seeds} seeds" if seeds > 1 else "")
-
-
-def _runs(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give scores of one seed the seed axis."""
-    runs = np.asarray(scores)
-    runs = runs[None] if runs.ndim == np.ndim(labels) else runs
-    if len(runs) == 0 or runs.shape[1:] != np.shape(labels):
-        expected = f"shape {np.shape(labels)} as the labels, or one such row per seed"
-        raise ScoresError("scores", expected, f"shape {np.shape(scores)}", "pass one score per label")
-    return runs
-
-
-def _values(metric: Metric, labels: npt.NDArray[Any], runs: npt.NDArray[Any]) -> Float[np.ndarray, " seeds"]:
-    """The metric itself, of every seed."""
-    return np.asarray([metric(labels, run) for run in runs], np.float64)
-
-
-def _spread(drawn: Float[np.ndarray, " draws"], value: float, error: StandardError) -> Float[np.ndarray, " draws"]:
-    """Move draws away from the value by the ratio of the error's to the normal 97.5 % quantile."""
-    return value + (drawn - value) * (error.quantile() / float(ndtri(0.975))) if error.variance > 0 else drawn
-
-
-def _error(drawn: Float[np.ndarray, " draws"], by_seed: Float[np.ndarray, " seeds"]) -> StandardError:
-    """Tell the part of the draws' variance that few seeds make from the images'."""
-    whole, seeds = float(np.nanvar(drawn, ddof=1)), len(by_seed)
-    if seeds < 2:
-        return StandardError(((whole, math.inf),))
-    between = float(np.var(by_seed, ddof=1)) / seeds
-    # sampling can make the whole smaller than its part
-    return StandardError(((between, seeds - 1), (max(0.0, whole - between), math.inf)))
+    seeds = dict.fromkeys(len(arm.values) for arm in arms)
+    return f"bootstrap over {drawn}" + (f" x {' and '.join(map(str, seeds))} seeds" if max(seeds) > 1 else "")
 
 
 def _abnormal(labels: npt.NDArray[Any]) -> Bool[np.ndarray, " n"]:

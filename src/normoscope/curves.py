@@ -30,6 +30,7 @@ __all__ = [
     "ranking",
     "ratio",
     "roc_area",
+    "runs_of",
     "scored",
     "thresholds",
 ]
@@ -126,6 +127,20 @@ def ratio(part: Any, whole: Any, empty: float = np.nan) -> Values:
     divided = np.full(part.shape, empty)
     np.divide(part, whole, out=divided, where=whole != 0)
     return divided
+
+
+def runs_of(labels: npt.NDArray[Any], scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the scores with a first axis of seeds, of length 1 where they are of one.
+
+    Raises:
+        ScoresError: A shape that is neither the labels' nor one such row per seed.
+    """
+    runs = np.asarray(scores)
+    runs = runs[None] if runs.ndim == np.ndim(labels) else runs
+    if len(runs) == 0 or runs.shape[1:] != np.shape(labels):
+        expected = f"shape {np.shape(labels)} as the labels, or one such row per seed"
+        raise ScoresError("scores", expected, f"shape {np.shape(scores)}", "pass one score per label")
+    return runs
 
 
 def scored(truth: npt.NDArray[Any], given: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[Any]]:

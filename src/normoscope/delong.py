@@ -22,8 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, Int
 
+from .curves import runs_of
 from .metrics import auroc
-from .statistics import Interval, StandardError, binomial, mean_variance
+from .statistics import Interval, Seeds, StandardError, binomial, mean_variance
 
 __all__ = ["delong", "delong_paired", "independent_pairs", "perfect", "placements"]
 
@@ -42,8 +43,9 @@ def delong(
     Of patients the images' deviations are summed, a patient's abnormal and normal images together, and Student's
     quantile has as many degrees of freedom as patients allow (Satterthwaite).
 
-    S seeds: var = s² / S + cov, of the variance s² of the seeds' AUROCs and the mean covariance of two seeds' AUROCs
-    that their common images make. The interval says what other images and other seeds would change.
+    S seeds: var = s² / S + C, of the variance s² of the seeds' AUROCs and the mean covariance of two seeds' AUROCs that
+    their common images make (`StandardError.over_seeds`). The interval says what other images and other seeds would
+    change. Of two seeds that differ near 1 it says little: at 1.000 and 0.993 it reaches down to 0.001.
 
     Args:
         labels: 1 anomalous, 0 normal.
@@ -59,7 +61,7 @@ def delong(
 
     Reference: for the logit scale Pepe, The Statistical Evaluation of Medical Tests (2003), section 5.2.
     """
-    runs = np.atleast_2d(scores)
+    runs = runs_of(labels, scores)
     value = _area(labels, runs)
     if value in (0.0, 1.0):
         return perfect(value, independent_pairs(labels, groups))
@@ -67,7 +69,7 @@ def delong(
     if not error.sd > 0:
         return Interval.without_bounds(value, _no_spread("DeLong", labels, groups))
     logit, half = math.log(value / (1 - value)), error.quantile() * error.sd / (value * (1 - value))
-    how = "DeLong" + _over(labels, groups, len(runs))
+    how = "DeLong" + _over(labels, groups, [len(runs)])
     return Interval(value, _expit(logit - half), _expit(logit + half), how)
 
 
@@ -80,7 +82,8 @@ def delong_paired(
     """Compare two AUROCs on the same images.
 
     The variance of the difference is that of V(a) - V(b), so what the two methods share cancels. Equally many seeds
-    are taken to be the same ones, and differ seed by seed; otherwise either method's seeds have their own variance.
+    are taken to be the same ones, and differ seed by seed; otherwise either method's seeds have their own variance, and
+    a method of one seed is taken to have none, as one that is fitted without chance.
 
     Args:
         labels: 1 anomalous, 0 normal.
@@ -95,7 +98,7 @@ def delong_paired(
     Raises:
         ScoresError: As `metrics.auroc`.
     """
-    a, b = np.atleast_2d(a), np.atleast_2d(b)
+    a, b = runs_of(labels, a), runs_of(labels, b)
     difference = _area(labels, a) - _area(labels, b)
     first, second = _Arm.of(labels, a), _Arm.of(labels, b)
     error = _standard_error(labels, [first - second] if len(a) == len(b) else [first, -second], groups)
@@ -104,7 +107,7 @@ def delong_paired(
         return Interval.without_bounds(difference, _no_spread("paired DeLong", labels, groups)), pvalue
     half = error.quantile() * error.sd
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
-    how = "paired DeLong" + _over(labels, groups, max(len(a), len(b)))
+    how = "paired DeLong" + _over(labels, groups, [len(a), len(b)])
     return Interval(difference, low, high, how), error.pvalue(difference)
 
 
@@ -140,20 +143,19 @@ class _Arm(NamedTuple):
 
 
 def _standard_error(labels: Int[np.ndarray, " n"], arms: Sequence[_Arm], groups: npt.ArrayLike | None) -> StandardError:
-    """Return the error of the arms' sum, each averaged over its seeds: what seeds, and what images contribute."""
-    mean = [np.sum([side.mean(axis=0) for side in sides], axis=0) for sides in zip(*arms, strict=True)]
-    of_images, freedom = _of_images(labels, mean[0], mean[1], groups)
-    of_seeds = []
-    for arm in arms:
-        seeds = len(arm.areas)
-        if seeds < 2:
-            continue
-        of_seeds.append((float(np.var(arm.areas, ddof=1)) / seeds, seeds - 1))
-        # the mean keeps a share of the images' variance that is each seed's own; the seeds' variance holds it already
-        own = sum(_of_images(labels, *one, groups)[0] for one in zip(*arm, strict=True)) / seeds
-        together, _ = _of_images(labels, arm.of_abnormal.mean(axis=0), arm.of_normal.mean(axis=0), groups)
-        of_images -= (own - together) / (seeds - 1)
-    return StandardError((*of_seeds, (float(np.maximum(of_images, 0.0)), freedom)))
+    """Return the error of the arms' sum, each averaged over its seeds."""
+
+    def variance(of_abnormal: Float[np.ndarray, " p"], of_normal: Float[np.ndarray, " q"]) -> float:
+        return _of_images(labels, of_abnormal, of_normal, groups)[0]
+
+    means = [(arm.of_abnormal.mean(axis=0), arm.of_normal.mean(axis=0)) for arm in arms]
+    whole = [np.sum(sides, axis=0) for sides in zip(*means, strict=True)]
+    of_images, freedom = _of_images(labels, whole[0], whole[1], groups)
+    seeds = [
+        Seeds(arm.areas, sum(variance(*one) for one in zip(*arm, strict=True)) / len(arm.areas), variance(*mean))
+        for arm, mean in zip(arms, means, strict=True)
+    ]
+    return StandardError.over_seeds(seeds, of_images, freedom)
 
 
 def _of_images(
@@ -182,11 +184,12 @@ def _of_images(
     return whole, min(freedom, len(names) - 1) if shared else freedom
 
 
-def _over(labels: Int[np.ndarray, " n"], groups: npt.ArrayLike | None, seeds: int) -> str:
-    if groups is None and seeds == 1:
+def _over(labels: Int[np.ndarray, " n"], groups: npt.ArrayLike | None, seeds: Sequence[int]) -> str:
+    if groups is None and max(seeds) == 1:
         return ""
     units = f"{len(labels)} images" if groups is None else f"{len(np.unique(np.asarray(groups)))} patients"
-    return f" over {units}" + (f" x {seeds} seeds" if seeds > 1 else "")
+    counts = " and ".join(str(count) for count in dict.fromkeys(seeds))
+    return f" over {units}" + (f" x {counts} seeds" if max(seeds) > 1 else "")
 
 
 def perfect(value: float, pairs: int) -> Interval:
@@ -198,8 +201,10 @@ def perfect(value: float, pairs: int) -> Interval:
 
     Args:
         value: 0 or 1.
-        pairs: m.
+        pairs: m; no bounds without any.
     """
+    if not pairs:
+        return Interval.without_bounds(value, "no interval: no two patients make an abnormal and normal pair")
     exact = binomial(round(value * pairs), pairs)
     return Interval(value, exact.low, exact.high, f"exact binomial over {pairs} independent pairs")
 
