@@ -286,6 +286,16 @@ def test_seeds_that_tie_by_chance_are_worth_what_the_images_say() -> None:
     assert 0 < delong_paired(labels, np.stack([one, other]), np.stack([scores, scores]))[1] < 1
 
 
+def test_near_1_two_seeds_say_little_and_three_say_more() -> None:
+    labels = np.repeat([0, 1], [100, 15])
+    right = np.arange(115.0)
+    wrong = right.copy()
+    wrong[100] = 89.5  # one abnormal image below ten normal ones
+    two, three = (delong(labels, np.stack([*[right] * count, wrong])) for count in (1, 2))
+    assert (two.low, two.high) == pytest.approx((0.001, 1.0), abs=0.001)
+    assert three.low == pytest.approx(0.86, abs=0.005)
+
+
 def test_differences_far_beyond_chance_and_far_below_it_have_a_pvalue() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 2000)

@@ -46,7 +46,7 @@ def bootstrap(
         seed: Of the resampling; global random state is neither read nor changed.
 
     Returns:
-        The interval; no bounds where a class has one image or patient, or where every draw gives the same value.
+        The interval; no bounds where a class has one image or patient, or where neither draws nor seeds differ.
 
     Raises:
         ScoresError: As the metric.
