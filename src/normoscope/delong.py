@@ -45,8 +45,8 @@ def delong(
 
     S seeds: var = s² / S + C, of the variance s² of the seeds' AUROCs and the mean covariance of two seeds' AUROCs that
     their common images make (`StandardError.over_seeds`). The interval says what other images and other seeds would
-    change. Of two seeds that differ near 1 it says little: at 1.000 and 0.993, with 100 normal and 15 abnormal images, it
-    reaches down to 0.001; of three, at 1.000, 1.000 and 0.993, to 0.86.
+    change. Of two seeds that differ near 1 it says little: at 1.000 and 0.993, with 100 normal and 15 abnormal images,
+    it reaches down to 0.001; of three, at 1.000, 1.000 and 0.993, to 0.86.
 
     Args:
         labels: 1 anomalous, 0 normal.
