@@ -26,6 +26,9 @@ from .statistics import Interval, seeds_interval
 
 __all__ = ["Evaluation", "PairedDifference", "Subgroup", "evaluate", "paired"]
 
+_FEW = 20
+"""Images or patients of a class below which percentile intervals are told to be too narrow."""
+
 
 @dataclass(frozen=True)
 class Subgroup:
@@ -316,9 +319,6 @@ def _notes(labels: npt.NDArray[Any], masks: npt.NDArray[Any] | None) -> tuple[st
         if marked := int(np.sum(~empty & (labels == 0))):
             notes.append(f"{marked} normal images have lesion pixels in their mask; check labels and masks")
     return tuple(notes)
-
-
-_FEW = 20
 
 
 def _few(labels: npt.NDArray[Any], groups: npt.NDArray[Any] | None) -> tuple[str, ...]:
