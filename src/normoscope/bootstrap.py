@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from .curves import runs_of
 from .metrics import Metric
 from .resampling import drawn_weights, resampler, units
-from .statistics import Interval, Seeds, StandardError
+from .statistics import Interval, Seeds, StandardError, sampled
 
 __all__ = ["bootstrap", "bootstrap_paired"]
 
@@ -54,7 +54,7 @@ def bootstrap(
     Reference: Efron & Tibshirani, An Introduction to the Bootstrap (1993).
     """
     [arm] = _bootstrapped(metric, labels, [scores], groups, draws, seed)
-    how = _how(labels, groups, [arm])
+    how = f"bootstrap over {sampled(len(labels), groups, [len(arm.values)])}"
     return _interval([arm], (0.0, 1.0), how, labels, groups)[0]  # every metric is a share
 
 
@@ -89,7 +89,7 @@ def bootstrap_paired(
     Reference: Davison & Hinkley, Bootstrap Methods and their Application (1997), section 4.4.
     """
     first, second = _bootstrapped(metric, labels, [a, b], groups, draws, seed)
-    how = "paired " + _how(labels, groups, [first, second])
+    how = f"paired bootstrap over {sampled(len(labels), groups, [len(first.values), len(second.values)])}"
     arms = [first - second] if len(first.values) == len(second.values) else [first, -second]
     interval, error, drawn = _interval(arms, (-1.0, 1.0), how, labels, groups)
     if math.isnan(interval.low):
@@ -168,13 +168,6 @@ def _interval(
         bounds = np.quantile(value + (drawn - value) * half / (_NORMAL * math.sqrt(images)), [0.025, 0.975])
     low, high = np.clip(bounds, *limits)
     return Interval(value, float(low), float(high), f"{how}, {len(drawn)} draws"), error, drawn
-
-
-def _how(labels: npt.NDArray[Any], groups: npt.ArrayLike | None, arms: Sequence[_Arm]) -> str:
-    """Name what was drawn, and the seeds it was drawn for."""
-    drawn = f"{len(labels)} images" if groups is None else f"{len(np.unique(np.asarray(groups)))} patients"
-    seeds = dict.fromkeys(len(arm.values) for arm in arms)
-    return f"bootstrap over {drawn}" + (f" x {' and '.join(map(str, seeds))} seeds" if max(seeds) > 1 else "")
 
 
 def _abnormal(labels: npt.NDArray[Any]) -> Bool[np.ndarray, " n"]:

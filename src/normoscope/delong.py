@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 
 from .curves import runs_of
 from .metrics import auroc
-from .statistics import Interval, Seeds, StandardError, binomial, mean_variance
+from .statistics import Interval, Seeds, StandardError, binomial, mean_variance, sampled
 
 __all__ = ["delong", "delong_paired", "independent_pairs", "perfect", "placements"]
 
@@ -186,11 +186,7 @@ def _of_images(
 
 
 def _over(labels: Int[np.ndarray, " n"], groups: npt.ArrayLike | None, seeds: Sequence[int]) -> str:
-    if groups is None and max(seeds) == 1:
-        return ""
-    units = f"{len(labels)} images" if groups is None else f"{len(np.unique(np.asarray(groups)))} patients"
-    counts = " and ".join(str(count) for count in dict.fromkeys(seeds))
-    return f" over {units}" + (f" x {counts} seeds" if max(seeds) > 1 else "")
+    return "" if groups is None and max(seeds) == 1 else f" over {sampled(len(labels), groups, seeds)}"
 
 
 def perfect(value: float, pairs: int) -> Interval:

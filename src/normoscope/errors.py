@@ -105,12 +105,10 @@ class UnreadableImagesError(DataError):
         files: dict[str, list[str]] = {}
         for problem in self.problems:
             files.setdefault(problem.cause, []).append(problem.file)
-        lines = "".join(
-            "".join(f"\n  {file}: {cause}" for file in own)
-            if len(own) <= _NAMED
-            else f"\n  {', '.join(own[:_NAMED])} and {len(own) - _NAMED} more: {cause}"
-            for cause, own in files.items()
-        )
+        lines = ""
+        for cause, own in files.items():
+            many = f"{', '.join(own[:_NAMED])} and {len(own) - _NAMED} more"
+            lines += "".join(f"\n  {which}: {cause}" for which in (own if len(own) <= _NAMED else [many]))
         super().__init__(
             f"{len(self.problems)} of {total} images cannot be read; mend or remove them, or pass "
             f"--skip-unreadable to go on without them:{lines}"

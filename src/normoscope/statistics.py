@@ -35,12 +35,13 @@ __all__ = [
     "mean_of_two",
     "mean_variance",
     "over_splits",
+    "sampled",
     "seeds_interval",
 ]
 
 _TAIL = 0.025
 _LEAST = 1e-200  # below it scipy's quantiles of Student's distribution overflow
-_NOTHING = 1e-6
+_NOTHING = 1e-6  # standard errors below which a mean is taken for 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,13 @@ def mean_of_two(a: Interval, b: Interval) -> Interval:
     if math.isnan(below + above):
         return Interval.without_bounds(value, "no interval: one of the two rates has none")
     return Interval(value, max(0.0, value - below), min(1.0, value + above), "square-and-add of the two rates' bounds")
+
+
+def sampled(n: int, groups: npt.ArrayLike | None, seeds: Sequence[int]) -> str:
+    """Name what an interval is over, such as "300 images x 5 and 2 seeds": images or patients, and each arm's seeds."""
+    units = f"{n} images" if groups is None else f"{len(np.unique(np.asarray(groups)))} patients"
+    counts = " and ".join(map(str, dict.fromkeys(seeds)))
+    return units + (f" x {counts} seeds" if max(seeds) > 1 else "")
 
 
 # --- standard errors
