@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from normoscope import metrics
 from normoscope.bands import pr_band, roc_band
+from normoscope.errors import ScoresError
 
 Toy = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
@@ -81,6 +83,11 @@ def test_the_same_seed_gives_the_same_band_and_another_seed_another_one() -> Non
     assert other is not None
     assert np.array_equal(first.low, again.low, equal_nan=True)
     assert not np.array_equal(first.low, other.low, equal_nan=True)
+
+
+def test_patients_of_another_number_are_refused() -> None:
+    with pytest.raises(ScoresError, match=r"groups: expected shape \(4,\), one per image, got \(3,\)"):
+        roc_band(np.array([0, 0, 1, 1]), np.arange(4.0), groups=["a", "b", "c"])
 
 
 def test_there_is_no_band_where_the_data_cannot_tell_the_spread() -> None:

@@ -14,9 +14,17 @@ from sklearn.datasets import make_swiss_roll
 
 from normoscope.dimension import levina_bickel, participation_ratio, two_nn
 from normoscope.disturbance import decoding_error, encoded, noise_level, step_level
-from normoscope.entropy import gaussian_entropy, knn_entropy, quantised_bits, shrunk_gaussian_entropy
+from normoscope.entropy import (
+    _coded,
+    gaussian_entropy,
+    half_log_det,
+    knn_entropy,
+    quantised_bits,
+    shortfall,
+    shrunk_gaussian_entropy,
+)
 from normoscope.errors import OptionError, ScoresError
-from normoscope.estimates import Estimate
+from normoscope.estimates import Estimate, averaged, halved, one_of_each
 from normoscope.images import as_images
 from normoscope.information import gaussian_information, information_by_dimension, knn_information
 from normoscope.latents import measure
@@ -140,6 +148,23 @@ def test_idle_dimensions_make_the_entropy_minus_infinity_in_words(estimate: Law)
     assert reason == "the latents fill 2 of 3 dimensions; their entropy is minus infinity"
 
 
+def test_what_float32_rounds_is_no_dimension() -> None:
+    flat = (normal(200, 2).astype(np.float32) @ normal(2, 3, 1).astype(np.float32)).astype(np.float64)
+    for estimate in (gaussian_entropy, knn_entropy):
+        assert estimate(flat).reason == "the latents fill 2 of 3 dimensions; their entropy is minus infinity"
+
+
+@pytest.mark.parametrize("estimate", [gaussian_entropy, knn_entropy])
+def test_an_axis_a_billionth_as_long_as_the_others_counts_as_long_as_it_is(estimate: Law) -> None:
+    thin = turned(normal(400, 4) * [1, 1, 1, 1e-9])
+    assert estimate(thin).value == pytest.approx(estimate(normal(400, 4)).value + math.log(1e-9), abs=1e-3)
+
+
+def test_two_points_many_times_are_no_equal_latents() -> None:
+    assert "fill 1 of 2 dimensions" in str(shrunk_gaussian_entropy(np.repeat([[0.0, 1], [1, 3]], 20, axis=0)))
+    assert shrunk_gaussian_entropy(np.full((40, 2), 0.1)).reason == "all latent vectors are equal"
+
+
 def test_a_dimension_that_one_image_alone_uses_has_no_jackknife_and_says_so() -> None:
     latents = normal(50, 2)
     latents[:, 1] = np.arange(50) == 7
@@ -172,11 +197,24 @@ def test_rounded_bits_of_few_images_stay_at_or_above_the_truth_in_many_dimension
     assert truth < quantised_bits(turned(normal(100, 64) * deviations), 0.1).value < 1.3 * truth
 
 
-def test_a_step_too_fine_for_the_images_gives_no_bits() -> None:
-    assert quantised_bits(normal(100, 4), 1e-3).reason == (
-        "the step is too fine for 100 images; 99 % of their coordinates occur once"
+@pytest.mark.parametrize(("n", "d", "step"), [(400, 32, 0.1), (135, 16, 0.5), (135, 64, 0.3), (1100, 4, 1e-3)])
+def test_rounded_bits_are_at_most_what_is_said_however_fine_the_step(n: int, d: int, step: float) -> None:
+    truth = d * (
+        bits_of_rounded_normal(1, step) if step > 0.01 else entropy_of_normal(1) / math.log(2) - math.log2(step)
     )
-    assert quantised_bits(normal(100, 4), 1e3).value == 0
+    found = [quantised_bits(normal(n, d, seed), step) for seed in range(5)]
+    assert 0 < np.mean([one.value for one in found]) - truth < 0.08 * d
+    assert all(one.high > truth for one in found)
+
+
+def test_a_code_of_rounded_latents_is_a_distribution_over_all_cells() -> None:
+    cells = np.rint(3 * np.random.default_rng(0).standard_normal(60))
+    new = np.arange(-300.0, 301)
+    # an image more in the cell that is asked for: its own kernel is left out, so q is that of the sixty
+    spent = [_coded(np.append(cells, cell))[-1] for cell in new]
+    assert 0.99 < np.sum(2.0 ** -np.array(spent)) < 1.03  # the width and the middle move with the image that is added
+    assert max(spent) < 25
+    assert np.mean(_coded(np.zeros(600))) < 0.01
 
 
 # --- information
@@ -202,6 +240,22 @@ def test_idle_dimensions_carry_no_information_and_ask_for_no_images() -> None:
     assert gaussian_information(padded, 0.1).value == pytest.approx(gaussian_information(latents, 0.1).value, abs=1e-8)
     assert "60 images for 5" in str(gaussian_information(normal(60, 128), 0.1))
     assert gaussian_information(np.ones((30, 4)), 0.1).value == pytest.approx(0, abs=1e-9)
+
+
+def test_the_information_of_nearly_as_few_images_as_are_enough_has_no_bias_and_its_interval_holds_it() -> None:
+    truth = 32 * 0.5 * math.log2(1 + 1 / 0.05**2)
+    found = [gaussian_information(normal(64, 32, seed), 0.05) for seed in range(100)]
+    assert np.mean([one.value for one in found]) == pytest.approx(truth, abs=0.25)  # 3 standard errors
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.9
+
+
+def test_information_is_never_below_nothing_and_its_interval_never_of_rounding() -> None:
+    nothing = gaussian_information(np.ones((30, 3)), 0.3)
+    assert (nothing.value, math.isnan(nothing.low)) == (0, True)
+    assert math.isnan(gaussian_information(np.repeat([[0.0], [1.0]], 20, axis=0), 0.3).low)
+    assert gaussian_information([[0.0], [0.0], [1.0]], 1e-9).reason == "one image alone spans a dimension"
+    assert gaussian_information(normal(30, 2), 1e-170).reason is not None
+    assert min(one.low for one in information_by_dimension(normal(20, 30) * 1e-3, 0.3)) >= 0
 
 
 def test_information_has_no_bias_where_the_plain_log_determinant_has() -> None:
@@ -230,8 +284,17 @@ def test_pseudo_values_are_those_of_leaving_each_image_out() -> None:
     def plain(rows: np.ndarray) -> float:
         return float(np.linalg.slogdet(np.eye(3) + np.cov(rows.T) / sigma**2)[1] / 2 / math.log(2))
 
-    without = np.mean([plain(np.delete(latents, i, axis=0)) for i in range(12)])
-    assert gaussian_information(latents, sigma).value == pytest.approx(12 * plain(latents) - 11 * without, abs=1e-9)
+    without = np.array([plain(np.delete(latents, i, axis=0)) for i in range(12)])
+    whole, terms = half_log_det(latents / sigma, 1.0)
+    assert whole / math.log(2) == pytest.approx(plain(latents), abs=1e-9)
+    np.testing.assert_allclose(terms / math.log(2), 12 * plain(latents) - 11 * without, atol=1e-9)
+
+
+def test_the_shortfall_of_a_log_determinant_is_that_of_simulated_covariances() -> None:
+    halves = [0.5 * np.linalg.slogdet(np.cov(normal(20, 5, seed).T))[1] for seed in range(2000)]
+    assert shortfall(20, 5) == pytest.approx(-np.mean(halves), abs=0.05)  # 3 standard errors
+    assert shortfall(20, 4.25) == pytest.approx(0.75 * shortfall(20, 4) + 0.25 * shortfall(20, 5))
+    assert shortfall(20, 0) == 0
 
 
 # --- intrinsic dimension
@@ -295,8 +358,13 @@ def test_copies_count_once_and_lattices_and_small_samples_are_refused_in_words(e
     assert estimate(np.eye(40)).reason == "neighbours at equal distances, as on a lattice"
 
 
-def test_equal_latents_have_no_participation_ratio() -> None:
-    assert participation_ratio(np.ones((30, 2))).reason == "all latent vectors are equal"
+def test_a_participation_ratio_that_cannot_be_told_says_why() -> None:
+    assert participation_ratio(np.full((30, 3), 0.1)).reason == "all latent vectors are equal"
+    assert participation_ratio(np.eye(40)).reason == "40 images do not tell 40 dimensions apart"
+    nearly = np.vstack([np.eye(40), np.ones(40)])
+    assert participation_ratio(nearly).reason == "41 images do not tell 40 dimensions apart"
+    assert participation_ratio(np.eye(40)[:, :1]).reason == "one image alone makes up the variance"
+    assert "on a lattice" in str(levina_bickel(nearly))
 
 
 # --- intervals
@@ -331,37 +399,53 @@ def test_intervals_of_neighbours_hold_the_truth() -> None:
     assert share_covered(levina_bickel, covers(100, 2), 2) >= 0.88
 
 
-def test_intervals_over_patients_hold_the_truth_where_those_over_images_do_not() -> None:
-    patients = np.repeat(np.arange(40), 5)
+@pytest.mark.parametrize("d", [2, 16])
+def test_figures_of_patients_images_hold_the_truth_where_those_of_single_images_do_not(d: int) -> None:
+    patients, bits = np.repeat(np.arange(40), 5), 0.5 * d * math.log2(1 + 1 / 0.3**2)
 
     def draw(rng: np.random.Generator) -> np.ndarray:
-        of_patient = math.sqrt(0.8) * rng.standard_normal((40, 2))[patients]
-        return of_patient + math.sqrt(0.2) * rng.standard_normal((200, 2))
+        of_patient = math.sqrt(0.8) * rng.standard_normal((40, d))[patients]
+        return of_patient + math.sqrt(0.2) * rng.standard_normal((200, d))
 
-    truth, bits = entropy_of_normal(2), math.log2(1 + 1 / 0.3**2)
-    assert share_covered(lambda z: gaussian_entropy(z, patients), draw, truth) >= 0.85
-    assert share_covered(gaussian_entropy, draw, truth) < 0.8
-    assert share_covered(lambda z: gaussian_information(z, 0.3, patients), draw, bits) >= 0.85
-    assert share_covered(lambda z: gaussian_information(z, 0.3), draw, bits) < 0.8
+    rng = np.random.default_rng(5)
+    samples = [draw(rng) for _ in range(40)]
+    laws: dict[Law, float] = {gaussian_entropy: entropy_of_normal(d), lambda z: gaussian_information(z, 0.3): bits}
+    for law, truth in laws.items():
+        found = [averaged([law(z[rows]) for rows in one_of_each(patients, 200)]) for z in samples]
+        assert np.mean([one.low <= truth <= one.high for one in found]) >= 0.85
+        assert np.mean([one.value for one in found]) == pytest.approx(truth, abs=0.03 * d)
+        alone = [law(z) for z in samples]
+        assert np.mean([one.low <= truth <= one.high for one in alone]) < 0.8
 
 
 @pytest.mark.parametrize("estimate", [gaussian_entropy, shrunk_gaussian_entropy, participation_ratio, two_nn])
-def test_one_patient_tells_no_spread_and_the_same_seed_the_same(estimate: Law) -> None:
+def test_the_same_seed_gives_the_same_interval_and_another_another_one(estimate: Law) -> None:
     latents = normal(60, 2)
-    one = estimate(latents, groups=np.zeros(60))
-    assert math.isfinite(one.value)
-    assert math.isnan(one.low)
     assert estimate(latents, seed=1) == estimate(latents, seed=1)
     assert estimate(latents, seed=1).low != estimate(latents, seed=2).low
 
 
-def test_patients_whose_halves_are_too_small_for_neighbours_give_no_bounds() -> None:
-    latents = normal(24, 2)
-    halves = levina_bickel(latents, groups=np.repeat([0, 1], 12))
-    thirds = levina_bickel(latents, groups=np.repeat([0, 1, 2], 8))  # 8 images have no 10 neighbours
-    assert halves.low < halves.value < halves.high
-    assert thirds.value == halves.value
-    assert math.isnan(thirds.low)
+def test_one_image_of_each_patient_is_taken_and_all_where_none_has_several() -> None:
+    patients = np.array([3, 1, 1, 2, 3, 3])
+    picks = one_of_each(patients, 6)
+    assert len({tuple(rows) for rows in picks}) > 1
+    assert all(sorted(patients[rows]) == [1, 2, 3] for rows in picks)
+    [alone], [nobody] = one_of_each([5, 3, 4], 3), one_of_each(None, 3)
+    assert alone.tolist() == nobody.tolist() == [0, 1, 2]
+
+
+def test_a_mean_over_picks_is_as_wide_as_they_are_and_missing_where_one_is() -> None:
+    one, two = Estimate(1.0, 0.0, 3.0, "bits"), Estimate(2.0, 1.0, 5.0, "bits")
+    assert averaged([one, two]) == Estimate(1.5, 0.5, 4.0, "bits")
+    assert averaged([one, Estimate.missing("why", "bits")]).reason == "why"
+
+
+def test_halves_too_small_for_neighbours_give_no_bounds() -> None:
+    enough, few = levina_bickel(normal(24, 2)), levina_bickel(normal(48, 2), k=23)
+    assert enough.low < enough.value < enough.high
+    assert math.isfinite(few.value)
+    assert few.low < few.value
+    assert math.isnan(halved(lambda sample: float(sample.sum()), 20, least=11).low)
 
 
 # --- noise and step
@@ -436,12 +520,12 @@ def test_models_without_a_level_say_why(level: Law) -> None:
 
 
 def test_everything_is_measured_under_its_name_and_reads_the_same_as_alone() -> None:
-    latents, patients = normal(300, 3) * [2, 1, 0.5], np.arange(300) // 2
-    found = measure(latents, 0.3, 0.5, patients, seed=4)
-    assert found.gaussian_information == gaussian_information(latents, 0.3, patients, 4)
-    assert found.knn == knn_entropy(latents, groups=patients, seed=4)
-    assert found.quantised == quantised_bits(latents, 0.5, patients, 4)
-    assert found.two_nn == two_nn(latents, patients, 4)
+    latents = normal(300, 3) * [2, 1, 0.5]
+    found = measure(latents, 0.3, 0.5, seed=4)
+    assert found.gaussian_information == gaussian_information(latents, 0.3, 4)
+    assert found.knn == knn_entropy(latents, seed=4)
+    assert found.quantised == quantised_bits(latents, 0.5, 4)
+    assert found.two_nn == two_nn(latents, 4)
     plain = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert plain["sigma"]["value"] == 0.3
     assert len(plain["information_by_dimension"]) == 3
@@ -451,6 +535,13 @@ def test_everything_is_measured_under_its_name_and_reads_the_same_as_alone() -> 
     assert rows["information above the noise, Gaussian"] == str(found.gaussian_information)
     assert rows["coordinates with 0.1 bits or more"].startswith("3 of 3; most in coordinate 1: 2.7")
     assert len(rows) == 13
+    again = measure(latents, 0.3, 0.5, np.arange(300) // 2)
+    assert again.gaussian != found.gaussian
+    assert again.sigma == found.sigma
+    assert dict(again.rows())["latent vectors"] == ("300 in 3 dimensions; of 150 patients, one image of each at a time")
+    alone = measure(latents, 0.3, 0.5, np.arange(300), seed=4)
+    assert alone.gaussian == found.gaussian
+    assert dict(alone.rows())["latent vectors"] == "300 in 3 dimensions"
 
 
 def test_where_there_is_no_noise_level_there_is_no_information_and_the_reason_is_passed_on() -> None:
@@ -471,9 +562,8 @@ def test_wrong_input_is_refused_in_one_sentence() -> None:
             gaussian_entropy(wrong)
     with pytest.raises(ScoresError, match="expected finite numbers, got 1 that are not"):
         two_nn([[math.nan, 1.0]] + [[0.0, 1.0]] * 30)
-    for law in (gaussian_entropy, knn_entropy, participation_ratio, levina_bickel):
-        with pytest.raises(ScoresError, match=r"groups: expected shape \(60,\)"):
-            law(normal(60, 2), groups=[1, 2])
+    with pytest.raises(ScoresError, match=r"groups: expected shape \(60,\)"):
+        measure(normal(60, 2), 0.3, 0.5, groups=[1, 2])
     for sigma in (0, -1, math.nan, math.inf):
         with pytest.raises(OptionError, match="sigma: expected a finite number above 0"):
             gaussian_information(normal(60, 2), sigma)

@@ -3,9 +3,10 @@
     latents (n, d) --distances to neighbours--> two_nn, levina_bickel --+
                    --covariance---------------> participation_ratio   --+--> Estimate
 
-An interval draws images again, or patients whole (`estimates`). A drawn copy of an image would be its own nearest
-neighbour, so what neighbours say is drawn without replacement, a half at a time (`halved`); of moments, what each image
-contributes is drawn, a term of a mean or a jackknife pseudo-value (`resampled`).
+An interval draws images again (`estimates`). A drawn copy of an image would be its own nearest neighbour, so what
+neighbours say is drawn without replacement, a half at a time (`halved`); of moments, what each image contributes is
+drawn, a term of a mean or a jackknife pseudo-value (`resampled`). Images count as independent; where patients have
+several, `latents.measure` takes one of each.
 
 The neighbour estimators read the manifold, however it is bent; the participation ratio reads the linear space around
 it. All neighbour estimators read low where images are sparse for the dimension: of a Gaussian in 8 dimensions two_nn
@@ -33,7 +34,6 @@ from .estimates import (
     halved,
     resampled,
     too_few,
-    unit_of,
 )
 
 __all__ = ["Neighbours", "inverse_local_dimension", "levina_bickel", "participation_ratio", "two_nn"]
@@ -80,7 +80,7 @@ def inverse_local_dimension(distances: Float[np.ndarray, "n k"]) -> Float[np.nda
     return np.asarray(np.mean(logs[:, -1:] - logs[:, :-1], axis=1))
 
 
-def two_nn(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def two_nn(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
     """Estimate the intrinsic dimension from each image's two nearest neighbours.
 
     With mu = T_2 / T_1 of an image and F the share of images with a smaller mu, -log(1 - F) = d log mu: d is the slope
@@ -88,19 +88,18 @@ def two_nn(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None, seed: in
 
     Args:
         latents: (n, d), one image per row.
-        groups: (n,) patient of each image, drawn whole for the interval; None takes images as independent.
         seed: Of the interval.
 
     Returns:
         In [0, inf), without unit; the interval does not hold the bias named above.
 
     Raises:
-        ScoresError: Latents that are not (n, d) finite numbers, or groups of another length.
+        ScoresError: Latents that are not (n, d) finite numbers.
 
     Reference: Facco et al., Estimating the intrinsic dimension of datasets by a minimal neighborhood information,
     Scientific Reports 7 (2017).
     """
-    latents, groups = _distinct(checked(latents), groups)
+    latents = _distinct(checked(latents))
     if len(latents) < LEAST_IMAGES:
         return Estimate.missing(_few_distinct(len(latents), LEAST_IMAGES))
     neighbours = Neighbours.of(latents, 2)
@@ -112,10 +111,10 @@ def two_nn(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None, seed: in
         return float(-np.log1p(-np.arange(1, kept + 1) / n) @ x / (x @ x))
 
     with np.errstate(invalid="ignore"):
-        return halved(slope, len(latents), groups, least=LEAST_IMAGES // 2, seed=seed, undefined=_LATTICE)
+        return halved(slope, len(latents), least=LEAST_IMAGES // 2, seed=seed, undefined=_LATTICE)
 
 
-def levina_bickel(latents: npt.ArrayLike, k: int = 10, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def levina_bickel(latents: npt.ArrayLike, k: int = 10, seed: int = 0) -> Estimate:
     """Estimate the intrinsic dimension by maximum likelihood, in balls that reach to the k-th neighbour.
 
     1 / m_k of an image is the mean of log(T_k / T_j) over j < k; the inverses are averaged over the images, and the
@@ -124,7 +123,6 @@ def levina_bickel(latents: npt.ArrayLike, k: int = 10, groups: npt.ArrayLike | N
     Args:
         latents: (n, d), one image per row.
         k: Neighbours, at least 2.
-        groups: (n,) patient of each image, drawn whole for the interval; None takes images as independent.
         seed: Of the interval.
 
     Returns:
@@ -139,7 +137,7 @@ def levina_bickel(latents: npt.ArrayLike, k: int = 10, groups: npt.ArrayLike | N
     """
     if k < 2:
         raise OptionError("k", k, "at least 2 neighbours")
-    latents, groups = _distinct(checked(latents), groups)
+    latents = _distinct(checked(latents))
     needed = max(LEAST_IMAGES, 2 * (k + 1))
     if len(latents) < needed:
         return Estimate.missing(_few_distinct(len(latents), needed))
@@ -149,10 +147,10 @@ def levina_bickel(latents: npt.ArrayLike, k: int = 10, groups: npt.ArrayLike | N
         return float(1 / np.mean(inverse_local_dimension(neighbours.nearest(k, sample))))
 
     with np.errstate(divide="ignore"):
-        return halved(likeliest, len(latents), groups, least=k + 1, seed=seed, undefined=_LATTICE)
+        return halved(likeliest, len(latents), least=k + 1, seed=seed, undefined=_LATTICE)
 
 
-def participation_ratio(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def participation_ratio(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
     """Estimate over how many principal axes the variance spreads: (tr Sigma)^2 / tr Sigma^2.
 
     tr S^2 of a sample reads high and the plain ratio low, by more the fewer images: d / 2 instead of d where there are
@@ -161,11 +159,11 @@ def participation_ratio(latents: npt.ArrayLike, groups: npt.ArrayLike | None = N
 
     Args:
         latents: (n, d), one image per row.
-        groups: (n,) patient of each image, drawn whole for the interval; None takes images as independent.
         seed: Of the interval, from jackknife pseudo-values.
 
     Returns:
-        About 1 to d, without unit: d where all axes have equal variance.
+        About 1 to d, without unit: d where all axes have equal variance. Not estimable from fewer than 20 images, and
+        where the figure exceeds 2 d or one image's absence takes it away: the sample does not tell the axes apart.
 
     Raises:
         ScoresError: As `two_nn`.
@@ -180,16 +178,18 @@ def participation_ratio(latents: npt.ArrayLike, groups: npt.ArrayLike | None = N
     centred = latents - latents.mean(axis=0)
     scatter, length2, factor = centred.T @ centred, np.sum(centred**2, axis=1), n / (n - 1)
     trace, trace2 = np.trace(scatter), np.sum(scatter**2)
-    if not trace2 > 0:
+    if np.all(latents == latents[0]):
         return Estimate.missing(EQUAL)
     value = float(_spread_over_axes(trace, trace2, n - 1))
     # the scatter matrix without image x is that of all less n / (n - 1) x x'
     through = np.einsum("ni,ij,nj->n", centred, scatter, centred, optimize=True)
     without = trace2 - 2 * factor * through + factor**2 * length2**2
-    terms = n * value - (n - 1) * _spread_over_axes(trace - factor * length2, without, n - 2)
-    if not np.isfinite(terms).all():
+    ratios = np.append(_spread_over_axes(trace - factor * length2, without, n - 2), value)
+    if np.max(length2) > (1 - 1e-9) * trace * (n - 1) / n:
         return Estimate.missing("one image alone makes up the variance")
-    return resampled(average(terms), n, groups, seed=seed, value=value)
+    if not np.all((ratios > 0) & (ratios <= 2 * d)):
+        return Estimate.missing(f"{n} images do not tell {d} dimensions apart")
+    return resampled(average(n * value - (n - 1) * ratios[:-1]), n, seed=seed, value=value)
 
 
 _LATTICE = "neighbours at equal distances, as on a lattice"
@@ -206,7 +206,6 @@ def _spread_over_axes(trace: Any, trace2: Any, v: int) -> Any:
         return (trace**2 / v**2 - 2 * of_squares / v) / of_squares
 
 
-def _distinct(latents: Latents, groups: npt.ArrayLike | None) -> tuple[Latents, Int[np.ndarray, " m"]]:
+def _distinct(latents: Latents) -> Latents:
     """Keep one of every set of exact copies, in the given order."""
-    rows = np.sort(np.unique(latents, axis=0, return_index=True)[1])
-    return latents[rows], unit_of(groups, len(latents))[rows]
+    return latents[np.sort(np.unique(latents, axis=0, return_index=True)[1])]

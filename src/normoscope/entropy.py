@@ -4,8 +4,8 @@
                    --rounded to a step-------> bits
 
 A differential entropy follows the scale of the latents, which a network may choose as it likes; `information` does not.
-Every figure has an interval over images or patients, and reads "not estimable" where there are too few images for the
-dimension.
+Every figure has an interval over images, and reads "not estimable" where there are too few images for the dimension.
+Images count as independent; where patients have several, `latents.measure` takes one of each.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
-from scipy.linalg import solve_triangular
-from scipy.special import digamma, gammaln
+from scipy.special import digamma, gammaln, ndtr
 
 from .dimension import Neighbours, inverse_local_dimension
 from .errors import OptionError
@@ -34,18 +33,20 @@ from .estimates import (
     positive,
     resampled,
     too_few,
-    unit_of,
 )
 
 __all__ = [
     "LOG_2PIE",
+    "SPANS",
     "gaussian_entropy",
-    "half_log_det_terms",
+    "half_log_det",
     "knn_entropy",
     "least_half",
     "neighbours_entropy",
+    "principal",
     "quantised_bits",
     "scatter",
+    "shortfall",
     "shrunk_gaussian_entropy",
 ]
 
@@ -53,27 +54,28 @@ LOG_2PIE = math.log(2 * math.pi * math.e)
 _FULL = 0.85
 """Least share of the dimensions that the neighbours must fill for `knn_entropy`."""
 _LOCAL = 10
-_SINGLE = 0.1
-"""Largest share of rounded coordinates that occur once for `quantised_bits`."""
+_MODELLED, _NARROWEST = 500, 0.1
+"""Images that a code of rounded latents is made of at most, and its narrowest kernel, in cells."""
+_ROUNDING = 100
+"""Singular values below so many units of the last place, in those of the largest, are taken for rounding."""
+SPANS = "one image alone spans a dimension"
 
 
-def gaussian_entropy(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def gaussian_entropy(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
     """Estimate the entropy of the normal distribution with the latents' covariance, unbiased under normality.
 
-    h = 1/2 log det(2 pi e Sigma); with the scatter matrix W of n images, E log det W = log det Sigma + d log 2 +
-    sum over i = 1 ... d of digamma((n - i) / 2). Of all distributions with this covariance the normal one has the
-    largest entropy: an upper bound for latents of another form.
+    h = 1/2 log det(2 pi e Sigma), the log determinant freed of its bias (`shortfall`). Of all distributions with this
+    covariance the normal one has the largest entropy: an upper bound for latents of another form.
 
     Args:
         latents: (n, d), one image per row.
-        groups: (n,) patient of each image, drawn whole for the interval; None takes images as independent.
         seed: Of the interval, from jackknife pseudo-values.
 
     Returns:
         Nats; not estimable from fewer than 2 d images or where the covariance is singular.
 
     Raises:
-        ScoresError: Latents that are not (n, d) finite numbers, or groups of another length.
+        ScoresError: Latents that are not (n, d) finite numbers.
 
     Reference: Misra, Singh & Demchuk, Estimation of the entropy of a multivariate normal distribution, Journal of
     Multivariate Analysis 92 (2005).
@@ -82,15 +84,14 @@ def gaussian_entropy(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None
     n, d = latents.shape
     if reason := _sparse(n, d, 3) or _flat(latents):
         return Estimate.missing(reason, "nats")
-    terms = half_log_det_terms(latents, 0.0)
+    half, terms = half_log_det(latents, 0.0)
     if not np.isfinite(terms).all():
-        return Estimate.missing("one image alone spans a dimension", "nats")
-    log_det = 2 * _half_log_det(scatter(latents)) - d * math.log(2) - np.sum(digamma((n - np.arange(1, d + 1)) / 2))
-    value = 0.5 * (d * LOG_2PIE + float(log_det))
-    return resampled(average(terms), n, groups, seed=seed, unit="nats", value=value)
+        return Estimate.missing(SPANS, "nats")
+    value = 0.5 * d * LOG_2PIE + half + shortfall(n, d)
+    return resampled(average(terms), n, seed=seed, unit="nats", value=value)
 
 
-def shrunk_gaussian_entropy(latents: npt.ArrayLike, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def shrunk_gaussian_entropy(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
     """Estimate as `gaussian_entropy` from the Ledoit-Wolf covariance, which few images suffice for.
 
     The covariance is drawn towards a round one, by more the fewer images. Where the variances of the axes differ by
@@ -98,11 +99,10 @@ def shrunk_gaussian_entropy(latents: npt.ArrayLike, groups: npt.ArrayLike | None
 
     Args:
         latents: (n, d), one image per row.
-        groups: (n,) patient of each image, drawn whole for the interval.
         seed: Of the interval.
 
     Returns:
-        Nats; not estimable from fewer than 3 images or where all are equal.
+        Nats; not estimable from fewer than 3 images, or where they are equal or few points many times.
 
     Raises:
         ScoresError: As `gaussian_entropy`.
@@ -115,11 +115,11 @@ def shrunk_gaussian_entropy(latents: npt.ArrayLike, groups: npt.ArrayLike | None
     if n < 3:
         return Estimate.missing(too_few(n, 3, d), "nats")
     value, terms = _shrunk(latents, 0.0)
-    entropy = 0.5 * d * LOG_2PIE + value
-    return resampled(average(terms), n, groups, seed=seed, unit="nats", value=entropy, undefined=EQUAL)
+    entropy, why = 0.5 * d * LOG_2PIE + value, EQUAL if np.all(latents == latents[0]) else _flat(latents)
+    return resampled(average(terms), n, seed=seed, unit="nats", value=entropy, undefined=why)
 
 
-def knn_entropy(latents: npt.ArrayLike, k: int = 3, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def knn_entropy(latents: npt.ArrayLike, k: int = 3, seed: int = 0) -> Estimate:
     """Estimate the entropy from the distances to the k-th neighbours, without assuming a distribution.
 
     h = digamma(n) - digamma(k) + log V_d + d mean(log T_k), V_d the volume of the unit ball, on whitened latents, plus
@@ -133,13 +133,9 @@ def knn_entropy(latents: npt.ArrayLike, k: int = 3, groups: npt.ArrayLike | None
     Normal latents pass from 40 images in 4 dimensions, 150 in 8, 700 in 12, 3,000 in 16, and in 32 from no number at
     hand; sheets a hundred times thinner than wide never passed.
 
-    Images of one patient that resemble each other are each other's neighbours and pull the figure down: by 0.2 nats
-    where a patient's five images share four fifths of the variance. Take one image per patient there.
-
     Args:
         latents: (n, d), one image per row.
         k: Neighbours, at least 1.
-        groups: (n,) patient of each image, drawn whole for the interval; None takes images as independent.
         seed: Of the interval, from the per-image terms.
 
     Returns:
@@ -157,7 +153,7 @@ def knn_entropy(latents: npt.ArrayLike, k: int = 3, groups: npt.ArrayLike | None
     entropy = neighbours_entropy(latents, k)
     if isinstance(entropy, str):
         return Estimate.missing(entropy, "nats")
-    return halved(entropy, len(latents), groups, least=least_half(k), seed=seed, unit="nats")
+    return halved(entropy, len(latents), least=least_half(k), seed=seed, unit="nats")
 
 
 def least_half(k: int) -> int:
@@ -172,9 +168,10 @@ def neighbours_entropy(latents: Latents, k: int) -> Callable[[Sample], float] | 
         raise OptionError("k", k, "at least 1 neighbour")
     if reason := _sparse(n, d, max(LEAST_IMAGES, 2 * (k + 1))) or _flat(latents):
         return reason
-    centred = latents - latents.mean(axis=0)
-    root = np.linalg.cholesky(scatter(latents) / (n - 1))
-    neighbours = Neighbours.of(solve_triangular(root, centred.T, lower=True).T, max(k, _LOCAL))
+    axes, lengths = principal(latents)
+    _, first, copy_of = np.unique(latents, axis=0, return_index=True, return_inverse=True)
+    # whitened; copies stay copies, which rounding would part
+    neighbours = Neighbours.of(math.sqrt(n - 1) * axes[first[copy_of.reshape(-1)]], max(k, _LOCAL))
     apart = neighbours.distances[:, 0] > 0
     if np.any(neighbours.distances[:, k - 1] == 0) or 2 * np.sum(apart) < n:
         return f"{n - int(np.sum(apart))} of {n} latent vectors have an exact copy"
@@ -182,7 +179,7 @@ def neighbours_entropy(latents: Latents, k: int) -> Callable[[Sample], float] | 
     if filled < _FULL * d:
         return f"{n} images are too sparse for {d} dimensions; their neighbours fill {filled:.1f} of them"
     ball = 0.5 * d * math.log(math.pi) - gammaln(0.5 * d + 1)
-    constant = ball - digamma(k) + float(np.sum(np.log(np.diag(root))))
+    constant = ball - digamma(k) + float(np.sum(np.log(lengths / math.sqrt(n - 1))))
 
     def entropy(sample: Sample) -> float:
         distances = neighbours.nearest(k, sample)[:, -1]
@@ -194,59 +191,59 @@ def neighbours_entropy(latents: Latents, k: int) -> Callable[[Sample], float] | 
 # --- bits of rounded latents
 
 
-def quantised_bits(latents: npt.ArrayLike, step: float, groups: npt.ArrayLike | None = None, seed: int = 0) -> Estimate:
+def quantised_bits(latents: npt.ArrayLike, step: float, seed: int = 0) -> Estimate:
     """Estimate an upper bound of the bits of the latent vector, each principal coordinate rounded to a step.
 
-    The joint entropy of the rounded coordinates is at most the sum of their single ones, H = -sum p log2 p +
-    (K - 1) / (2 n ln 2) with K values that occur (Miller and Madow's correction). The sum counts what coordinates share
-    as often as they share it, so the latents are first turned to their principal axes, where they are uncorrelated:
-    this lowers the bound and keeps all distances. Axes that were fitted to the very images they are read on would put
-    the sum below the bound, so those of one half of the images (every other patient) serve the other half.
+    The bits that a code needs which was made without the image: -log2 q of its cell on every axis, q a smooth histogram
+    of other images. Such a code spends at least the entropy on average, whatever its q; and the joint entropy is at
+    most the sum over axes. The sum counts what coordinates share as often as they share it, so the latents are first
+    turned to their principal axes, where they are uncorrelated: this lowers the bound and keeps all distances. The
+    axes are those of the other half of the images, q is of the other images of the same half (at most 500): Gaussian
+    kernels of Silverman's width, with one part in n of a Cauchy distribution, so that no cell is impossible.
 
     Args:
         latents: (n, d), one image per row.
         step: Width of a rounding cell, above 0, in the latents' unit.
-        groups: (n,) patient of each image; whole patients are halved, and drawn for the interval.
         seed: Of the interval, from the per-image terms.
 
     Returns:
-        Bits per image. Not estimable where more than 10 % of the rounded coordinates occur once in their half: below
-        that, figures of normal latents were at most 0.15 bits per dimension low.
+        Bits per image; not estimable from fewer than 20. Of normal latents in 2 to 64 dimensions it was 0.01 to 0.06
+        bits per dimension above the truth with 135 to 1,000 images, 0.09 with 60.
 
     Raises:
         ScoresError: As `gaussian_entropy`.
         OptionError: The step is not above 0.
 
-    Reference: Miller, Note on the bias of information estimates (1955).
+    Reference: Cover & Thomas, Elements of Information Theory (2006), theorem 5.4.3, for the price of a wrong q;
+    Silverman, Density Estimation (1986), eq. 3.30, for the width.
     """
     latents = checked(latents)
     n, d = latents.shape
     positive("step", step)
     if n < LEAST_IMAGES:
         return Estimate.missing(too_few(n, LEAST_IMAGES, d), "bits")
-    first = unit_of(groups, n) % 2 == 0
-    if min(np.sum(first), np.sum(~first)) < 2:
-        return Estimate.missing("one patient; at least 2 needed", "bits")
-    terms, single = np.empty(n), 0
+    terms, first = np.empty(n), np.arange(n) % 2 == 0
     for half, other in ((first, ~first), (~first, first)):
         axes = np.linalg.eigh(scatter(latents[other]))[1]
         cells = np.rint((latents[half] - latents[other].mean(axis=0)) @ axes / step)
-        terms[half], once = _rounded_terms(cells)
-        single += once
-    if single > _SINGLE * n * d:
-        share = f"{100 * single / (n * d):.0f} %"
-        return Estimate.missing(f"the step is too fine for {n} images; {share} of their coordinates occur once", "bits")
-    return resampled(average(terms), n, groups, seed=seed, unit="bits")
+        terms[half] = np.sum([_coded(axis) for axis in cells.T], axis=0)
+    return resampled(average(terms), n, seed=seed, unit="bits")
 
 
-def _rounded_terms(cells: Latents) -> tuple[Terms, int]:
-    """Return each image's -log2 p, corrected, summed over axes; and how many values occur once."""
-    terms, single = np.zeros(len(cells)), 0
-    for axis in cells.T:
-        _, cell, counts = np.unique(axis, return_inverse=True, return_counts=True)
-        terms += (len(counts) - 1) / (2 * len(axis) * math.log(2)) - np.log2(counts / len(axis))[cell]
-        single += int(np.sum(counts == 1))
-    return terms, single
+def _coded(cells: Terms) -> Terms:
+    """Return -log2 q of each image's cell on one axis, q a smooth histogram of others."""
+    model = cells[:_MODELLED]
+    values, image = np.unique(cells, return_inverse=True)
+    centres, counts = np.unique(model, return_counts=True)
+    deviation, middle_half = np.std(model, ddof=1), np.subtract(*np.quantile(model, [0.75, 0.25]))
+    width = max(_NARROWEST, 0.9 * min(deviation, middle_half / 1.34 or deviation) * len(model) ** -0.2)
+    edges = np.stack([values - 0.5, values + 0.5])
+    kernels = np.diff(ndtr((edges[..., None] - centres) / width), axis=0)[0] @ counts
+    own = np.arange(len(cells)) < len(model)
+    others = len(model) - own
+    wide = np.diff(np.arctan((edges - np.median(model)) / (1 + 2 * deviation)), axis=0)[0] / math.pi
+    seen = np.maximum(kernels[image] - own * math.erf(0.5 / width / math.sqrt(2)), 0.0)
+    return np.asarray(-np.log2((seen + wide[image]) / (others + 1)))
 
 
 # --- covariances
@@ -259,9 +256,18 @@ def _sparse(n: int, d: int, least: int) -> str:
 
 
 def _flat(latents: Latents) -> str:
-    """Say that the covariance is singular; empty where it is not."""
-    d, rank = latents.shape[1], int(np.linalg.matrix_rank(latents - latents.mean(axis=0)))
+    """Say that the covariance is singular, but for what rounding adds; empty where it is not."""
+    # networks compute in float32, whatever type holds their latents now
+    single = np.array_equal(latents, latents.astype(np.float32))
+    rounding = _ROUNDING * np.finfo(np.float32 if single else np.float64).eps * float(np.linalg.norm(latents, 2))
+    d, rank = latents.shape[1], int(np.sum(principal(latents)[1] > rounding))
     return f"the latents fill {rank} of {d} dimensions; their entropy is minus infinity" if rank < d else ""
+
+
+def principal(latents: Latents) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, " k"]]:
+    """Return the centred latents along their principal axes: orthonormal columns, and their lengths."""
+    axes, lengths, _ = np.linalg.svd(latents - latents.mean(axis=0), full_matrices=False)
+    return axes, lengths
 
 
 def scatter(latents: Latents) -> Float[np.ndarray, "d d"]:
@@ -270,24 +276,33 @@ def scatter(latents: Latents) -> Float[np.ndarray, "d d"]:
     return np.asarray(centred.T @ centred)
 
 
-def _half_log_det(matrix: Float[np.ndarray, "d d"]) -> float:
-    return 0.5 * float(np.linalg.slogdet(matrix)[1])
-
-
-def half_log_det_terms(latents: Latents, ridge: float) -> Terms:
-    """Return the jackknife pseudo-values of 1/2 log det(S + ridge I).
+def half_log_det(latents: Latents, ridge: float) -> tuple[float, Terms]:
+    """Return 1/2 log det(S + ridge I) of the covariance S, and its jackknife pseudo-values.
 
     The covariance without image x is ((n - 1) S - n / (n - 1) x x') / (n - 2), whose determinant the matrix
-    determinant lemma gives from one inverse.
+    determinant lemma gives along the principal axes, where S is diagonal: squaring the latents would lose half the
+    digits of the thin ones.
     """
     n, d = latents.shape
-    centred, total = latents - latents.mean(axis=0), scatter(latents)
-    whole = _half_log_det(total / (n - 1) + ridge * np.eye(d))
-    nearly = total / (n - 2) + ridge * np.eye(d)
-    leverage = np.sum(centred * np.linalg.solve(nearly, centred.T).T, axis=1) * n / ((n - 1) * (n - 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        without = _half_log_det(nearly) + 0.5 * np.log1p(-leverage)
-    return np.asarray(n * whole - (n - 1) * without)
+    axes, lengths = principal(latents)
+    idle = 0.5 * (d - len(lengths)) * math.log(ridge) if d > len(lengths) else 0.0
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        whole = idle + 0.5 * float(np.sum(np.log(lengths**2 / (n - 1) + ridge)))
+        nearly = lengths**2 / (n - 2) + ridge
+        leverage = np.sum((axes * lengths) ** 2 / nearly, axis=1) * n / ((n - 1) * (n - 2))
+        without = idle + 0.5 * np.sum(np.log(nearly)) + 0.5 * np.log1p(-leverage)
+    return whole, np.asarray(n * whole - (n - 1) * without)
+
+
+def shortfall(n: int, d: float) -> float:
+    """Return how far 1/2 log det of n normal vectors' covariance lies below the truth on average, in d dimensions.
+
+    1/2 (d log((n - 1) / 2) - sum over i = 1 ... d of digamma((n - i) / 2)), straight between whole d.
+
+    Reference: Misra, Singh & Demchuk, Journal of Multivariate Analysis 92 (2005).
+    """
+    of_axes = 0.5 * (math.log((n - 1) / 2) - digamma((n - np.arange(1, math.ceil(d) + 1)) / 2))
+    return float(np.sum(of_axes[: math.floor(d)]) + (d % 1) * np.sum(of_axes[math.floor(d) :]))
 
 
 def _shrunk(latents: Latents, ridge: float) -> tuple[float, Terms]:
@@ -302,7 +317,7 @@ def _shrunk(latents: Latents, ridge: float) -> tuple[float, Terms]:
     shrinkage = float(ledoit_wolf_shrinkage(latents))
     round_part = shrinkage * float(np.trace(sample)) / d
     matrix = (1 - shrinkage) * sample + (round_part + ridge) * np.eye(d)
-    value = _half_log_det(matrix)
+    value = 0.5 * float(np.linalg.slogdet(matrix)[1])
     if not math.isfinite(value):
         return value, np.zeros(n)
     inverse = np.linalg.inv(matrix)

@@ -2,12 +2,13 @@
 
 Statistic (images drawn again, or patients) --resampled--> Estimate
 function of half of the images              --halved----> Estimate        for figures of neighbours
+one image of each patient, several times    --averaged--> Estimate
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
 from .errors import OptionError, ScoresError
-from .resampling import drawn_weights
+from .resampling import drawn_weights, unit_of
 
 __all__ = [
     "EQUAL",
@@ -28,13 +29,14 @@ __all__ = [
     "Statistic",
     "Terms",
     "average",
+    "averaged",
     "checked",
     "half_widths",
     "halved",
+    "one_of_each",
     "positive",
     "resampled",
     "too_few",
-    "unit_of",
 ]
 
 Latents = Float[np.ndarray, "n d"]
@@ -52,7 +54,7 @@ Terms = Float[np.ndarray, " n"]
 
 EQUAL = "all latent vectors are equal"
 
-_DRAWS, _HALVES = 1000, 100
+_DRAWS, _HALVES, _PICKS = 1000, 100, 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,8 @@ def half_widths(
     if units < 2:
         return np.full(drawn.shape[1:], np.nan)
     spread = np.std(drawn, axis=0, ddof=1) * math.sqrt(units / (units - 1))
-    return np.where(spread > 0, stdtrit(units - 1, 0.975) * spread, np.nan)
+    rounding = 1e-12 * np.max(np.abs(drawn), axis=0)
+    return np.where(spread > rounding, stdtrit(units - 1, 0.975) * spread, np.nan)
 
 
 def resampled(
@@ -191,7 +194,6 @@ def resampled(
 def halved(
     statistic: Callable[[Sample], float],
     n: int,
-    groups: npt.ArrayLike | None = None,
     *,
     least: int,
     seed: int = 0,
@@ -200,47 +202,55 @@ def halved(
 ) -> Estimate:
     """Return a figure of neighbours with an interval from random halves of the images.
 
-    Of u units m = u // 2 are drawn without replacement, so no image is its own neighbour; the deviation of the draws
-    times sqrt(m / (u - m)) is that of all units. Terms of images that share neighbours depend on each other, which
+    Of n images m = n // 2 are drawn without replacement, so none is its own neighbour; the deviation of the draws
+    times sqrt(m / (n - m)) is that of all. Terms of images that share neighbours depend on each other, which
     drawing the terms would miss: such intervals are a fifth too short, these up to a third too long.
 
     Args:
         statistic: Images to take -> the figure.
         n: Number of images.
-        groups: (n,) patient of each image, taken whole.
         least: Fewest images the figure can be made of; smaller halves do not count.
         seed: Of the draws.
         unit: Of the figure.
         undefined: What to say where it is not finite.
-
-    Raises:
-        ScoresError: Groups of another length.
 
     Reference: Politis, Romano & Wolf, Subsampling (1999), section 2.3; Shao & Wu, Annals of Statistics 17 (1989).
     """
     value = statistic(np.ones(n, dtype=bool))
     if not math.isfinite(value):
         return Estimate.missing(undefined, unit)
-    of_image, rng = unit_of(groups, n), np.random.default_rng(seed)
-    units = int(of_image.max()) + 1
-    half = units // 2
-    samples = (np.isin(of_image, rng.permutation(units)[:half]) for _ in range(_HALVES))
-    drawn = [statistic(sample) for sample in samples if np.sum(sample) >= least]
+    rng, half = np.random.default_rng(seed), n // 2
+    samples = (np.isin(np.arange(n), rng.permutation(n)[:half]) for _ in range(_HALVES if half >= least else 0))
+    drawn = [figure for sample in samples if math.isfinite(figure := statistic(sample))]
     if len(drawn) < _HALVES // 2:
         return Estimate(value, unit=unit)
-    width = float(stdtrit(units - 1, 0.975) * np.std(drawn, ddof=1) * math.sqrt(half / (units - half)))
+    width = float(stdtrit(n - 1, 0.975) * np.std(drawn, ddof=1) * math.sqrt(half / (n - half)))
     return Estimate(value, value - width, value + width, unit) if width > 0 else Estimate(value, unit=unit)
 
 
-def unit_of(groups: npt.ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
-    """Return the number of each image's patient, or its own where none are known.
+def one_of_each(groups: npt.ArrayLike | None, n: int, seed: int = 0) -> list[Int[np.ndarray, " units"]]:
+    """Return rows that hold one image of each patient, eight times; all rows once where no patient has several.
+
+    Images of a patient are alike, and every correction for few images counts on them as strangers.
 
     Raises:
         ScoresError: Groups of another length.
     """
-    if groups is None:
-        return np.arange(n)
-    array = np.asarray(groups)
-    if array.shape != (n,):
-        raise ScoresError("groups", f"shape ({n},) as the latents", f"{array.shape}", "pass one patient per image")
-    return np.asarray(np.unique(array, return_inverse=True)[1])
+    unit, rng = unit_of(groups, n), np.random.default_rng(np.random.SeedSequence([seed, _PICKS]))
+    if len(np.unique(unit)) == n:
+        return [np.arange(n)]
+    orders = (rng.permutation(n) for _ in range(_PICKS))
+    return [np.sort(order[np.unique(unit[order], return_index=True)[1]]) for order in orders]
+
+
+def averaged(found: Sequence[Estimate]) -> Estimate:
+    """Return the mean of one figure from several picks of the same patients' images.
+
+    The picks depend on each other, so the mean's interval is as wide as theirs on average, at most.
+    """
+    if len(found) == 1:
+        return found[0]
+    if missing := [one for one in found if one.reason is not None]:
+        return missing[0]
+    value, low, high = (float(np.mean([getattr(one, name) for one in found])) for name in ("value", "low", "high"))
+    return Estimate(value, low, high, found[0].unit)

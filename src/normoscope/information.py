@@ -12,13 +12,14 @@ Reference: MacKay, Information Theory, Inference, and Learning Algorithms (2003)
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
-from .entropy import LOG_2PIE, half_log_det_terms, least_half, neighbours_entropy, scatter
+from .entropy import LOG_2PIE, SPANS, half_log_det, least_half, neighbours_entropy, principal, shortfall
 from .estimates import Estimate, Sample, average, checked, half_widths, halved, positive, resampled, too_few
 
 __all__ = ["gaussian_information", "information_by_dimension", "knn_information"]
@@ -26,25 +27,26 @@ __all__ = ["gaussian_information", "information_by_dimension", "knn_information"
 _NOISE_DRAWS = 4
 
 
-def gaussian_information(
-    latents: npt.ArrayLike, sigma: float, groups: npt.ArrayLike | None = None, seed: int = 0
-) -> Estimate:
+def gaussian_information(latents: npt.ArrayLike, sigma: float, seed: int = 0) -> Estimate:
     """Estimate the bits that the latent with noise carries about the image, as if latents were normal.
 
     I(image; Z + sigma N) = 1/2 log2 det(I + Sigma / sigma^2): directions below the noise count for nothing, so neither
-    the latents' scale nor idle dimensions matter. An upper bound for latents of another form. The jackknife takes the
-    bias of order d^2 / n away.
+    the latents' scale nor idle dimensions matter. An upper bound for latents of another form.
+
+    Few images make it read low, to first order by ((sum w)^2 + sum w^2) / (4 n) nats, w = variance / (variance +
+    sigma^2) of an axis. Where all w are 1 the bias is known exactly (`entropy.shortfall`); that of as many dimensions
+    as have the same first order is taken away.
 
     Args:
         latents: (n, d), one image per row.
         sigma: Standard deviation of the noise in every direction, above 0, in the latents' unit (`noise_level`).
-        groups: (n,) patient of each image, drawn whole for the interval; None takes images as independent.
         seed: Of the interval, from jackknife pseudo-values.
 
     Returns:
-        Bits per image. Not estimable from fewer images than twice the dimensions above the noise, the sum over axes of
-        variance / (variance + sigma^2): normal latents of 4 to 128 dimensions were within 0.15 bits per dimension from
-        there on.
+        Bits per image, at least 0. Not estimable from fewer images than twice the dimensions above the noise, sum w.
+        From there on the interval held the truth of normal latents in 80 to 100 % of samples; where there are more
+        dimensions than images, and many of them near the noise, the figure reads up to 0.04 bits per dimension low,
+        which the interval does not hold.
 
     Raises:
         ScoresError: As `gaussian_entropy`.
@@ -55,18 +57,21 @@ def gaussian_information(
     positive("sigma", sigma)
     if n < 3:
         return Estimate.missing(too_few(n, 3, d), "bits")
-    variances = np.clip(np.linalg.eigvalsh(scatter(latents) / (n - 1)), 0, None)
-    above = float(np.sum(variances / (variances + sigma**2)))
+    _, lengths = principal(latents)
+    weights = (lengths / np.hypot(lengths, sigma * math.sqrt(n - 1))) ** 2
+    above = float(np.sum(weights))
     if n < 2 * above:
         reason = f"{n} images for {above:.0f} dimensions above the noise; at least {math.ceil(2 * above)} needed"
         return Estimate.missing(reason, "bits")
-    terms = (half_log_det_terms(latents, sigma**2) - d * math.log(sigma)) / math.log(2)
-    return resampled(average(terms), n, groups, seed=seed, unit="bits")
+    half, terms = half_log_det(latents / sigma, 1.0)
+    if not np.isfinite(terms).all():
+        return Estimate.missing(SPANS, "bits")
+    as_many = math.sqrt(0.25 + above**2 + float(np.sum(weights**2))) - 0.5  # m (m + 1) = (sum w)^2 + sum w^2
+    nats = half + shortfall(n, min(as_many, n - 2))
+    return _never_below_0(resampled(average(terms / math.log(2)), n, seed=seed, unit="bits", value=nats / math.log(2)))
 
 
-def knn_information(
-    latents: npt.ArrayLike, sigma: float, k: int = 3, groups: npt.ArrayLike | None = None, seed: int = 0
-) -> Estimate:
+def knn_information(latents: npt.ArrayLike, sigma: float, k: int = 3, seed: int = 0) -> Estimate:
     """Estimate the bits that the latent with noise carries about the image, without assuming a distribution.
 
     I(image; Z + sigma N) = h(Z + sigma N) - h(sigma N): the first by `knn_entropy`, averaged over four draws of the
@@ -76,7 +81,6 @@ def knn_information(
         latents: (n, d), one image per row.
         sigma: As `gaussian_information`.
         k: Neighbours, at least 1.
-        groups: (n,) patient of each image, drawn whole for the interval.
         seed: Of the noise and of the interval.
 
     Returns:
@@ -101,12 +105,10 @@ def knn_information(
     def bits(sample: Sample) -> float:
         return float((np.mean([entropy(sample) for entropy in entropies]) - of_noise) / math.log(2))
 
-    return halved(bits, n, groups, least=least_half(k), seed=seed, unit="bits")
+    return halved(bits, n, least=least_half(k), seed=seed, unit="bits")
 
 
-def information_by_dimension(
-    latents: npt.ArrayLike, sigma: float, groups: npt.ArrayLike | None = None, seed: int = 0
-) -> tuple[Estimate, ...]:
+def information_by_dimension(latents: npt.ArrayLike, sigma: float, seed: int = 0) -> tuple[Estimate, ...]:
     """Estimate `gaussian_information` along each latent coordinate alone.
 
     Coordinates that share information count it each: the sum is at least that of the whole.
@@ -114,7 +116,6 @@ def information_by_dimension(
     Args:
         latents: (n, d), one image per row.
         sigma: As `gaussian_information`.
-        groups: (n,) patient of each image, drawn whole for the interval.
         seed: Of the interval.
 
     Returns:
@@ -134,6 +135,11 @@ def information_by_dimension(
     whole, without = total / (n - 1), np.clip(total - n / (n - 1) * squares, 0, None) / (n - 2)
     bits = [0.5 * np.log2(1 + variance / sigma**2) for variance in (whole, without)]
     terms = n * bits[0] - (n - 1) * bits[1]
-    halves = half_widths(average(terms), n, groups, seed)
+    halves = half_widths(average(terms), n, seed=seed)
     pairs = zip(terms.mean(axis=0).tolist(), halves.tolist(), strict=True)
-    return tuple(Estimate(value, value - half, value + half, "bits") for value, half in pairs)
+    return tuple(_never_below_0(Estimate(value, value - half, value + half, "bits")) for value, half in pairs)
+
+
+def _never_below_0(bits: Estimate) -> Estimate:
+    """Cut what correcting a bias leaves below the least that is possible."""
+    return dataclasses.replace(bits, value=max(bits.value, 0.0), low=float(np.maximum(bits.low, 0.0)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from .dimension import levina_bickel, participation_ratio, two_nn
 from .disturbance import decoding_error, encoded, noise_level, step_level
 from .entropy import gaussian_entropy, knn_entropy, quantised_bits, shrunk_gaussian_entropy
 from .errors import TooFewImagesError
-from .estimates import Estimate, checked
+from .estimates import Estimate, Latents, averaged, checked, one_of_each
 from .information import gaussian_information, information_by_dimension, knn_information
 from .nn.detector import AutoencoderDetector
 from .types import Detector, Images
@@ -29,14 +29,14 @@ FEWEST = 20
 
 
 def latent_entropy(
-    detector: Detector, normals: Images, patients: Sequence[str | None] = (None,), seed: int = 0
+    detector: Detector, normals: Images, patients: Sequence[object] | None = None, seed: int = 0
 ) -> LatentEntropy | None:
     """Measure what the latent vectors of normals hold.
 
     Args:
         detector: Fitted.
         normals: Images it was not fitted on, 20 or more.
-        patients: Of each image; where one is unknown, images count as independent.
+        patients: Of each image; where none or one is unknown (None), images count as independent.
         seed: Of noise and intervals.
 
     Returns:
@@ -52,7 +52,8 @@ def latent_entropy(
     latents = encoded(detector.embed, normals)
     error = decoding_error(detector.decode, normals)
     sigma, step = noise_level(error, latents, seed=seed), step_level(error, latents, seed=seed)
-    return measure(latents, sigma, step, None if None in patients else np.asarray(patients), seed)
+    known = patients is not None and None not in patients
+    return measure(latents, sigma, step, np.asarray(patients) if known else None, seed)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class LatentEntropy:
 
     Args:
         images: n.
+        patients: Of whom these images are; None where unknown. One image of each is measured, several times.
         dimensions: d.
         sigma: The noise the information is counted above.
         step: The rounding step the quantised bits are counted with.
@@ -77,6 +79,7 @@ class LatentEntropy:
     """
 
     images: int
+    patients: int | None
     dimensions: int
     sigma: Estimate
     step: Estimate
@@ -103,7 +106,9 @@ class LatentEntropy:
             best, used = int(np.argmax(along)), sum(value >= 0.1 for value in along)
             most = f"most in coordinate {best + 1}: {along[best]:.3g}"  # its interval is of no picked coordinate
             figures.insert(4, ("coordinates with 0.1 bits or more", f"{used} of {self.dimensions}; {most}"))
-        return [("latent vectors", f"{self.images} in {self.dimensions} dimensions"), *figures]
+        several = self.patients is not None and self.patients < self.images
+        of = f"; of {self.patients} patients, one image of each at a time" if several else ""
+        return [("latent vectors", f"{self.images} in {self.dimensions} dimensions{of}"), *figures]
 
 
 _LABELS = {
@@ -119,6 +124,10 @@ _LABELS = {
     "shrunk_gaussian": "differential entropy, Gaussian, shrunk",
     "knn": "differential entropy, nearest neighbours",
 }
+
+
+_LEVELS = ("sigma", "step")
+"""Read off the decoder, with all images."""
 
 
 def _plain(value: Any) -> Any:
@@ -140,27 +149,41 @@ def measure(
         latents: (n, d), one image per row.
         sigma: Noise to count information above; where it is not estimable, neither is the information.
         step: Rounding step; likewise.
-        groups: (n,) patient of each image; None takes images as independent.
-        seed: Of intervals and noise draws.
+        groups: (n,) patient of each image; where one has several, figures are the means of eight picks of one image of
+            each patient. None takes images as independent.
+        seed: Of intervals, noise draws and picks.
 
     Raises:
         ScoresError: Latents that are not (n, d) finite numbers, or groups of another length.
         OptionError: Sigma or the step is not above 0.
     """
     latents = checked(latents)
-    n, d = latents.shape
     noise, rounding = (level if isinstance(level, Estimate) else Estimate(level) for level in (sigma, step))
+    picks = one_of_each(groups, len(latents), seed)
+    found = [_measured(latents[rows], noise, rounding, seed) for rows in picks]
+    figures: dict[str, Any] = {
+        name: averaged([getattr(one, name) for one in found]) for name in _LABELS if name not in _LEVELS
+    }
+    along = tuple(averaged(each) for each in zip(*(one.information_by_dimension for one in found), strict=True))
+    patients = None if groups is None else len(picks[0])
+    return replace(found[0], images=len(latents), patients=patients, information_by_dimension=along, **figures)
+
+
+def _measured(latents: Latents, noise: Estimate, rounding: Estimate, seed: int) -> LatentEntropy:
+    """Measure independent images."""
+    n, d = latents.shape
 
     def above(information: Callable[..., Estimate], level: Estimate) -> Estimate:
         if level.reason is not None:
             return Estimate.missing(level.reason, "bits")
-        return information(latents, level.value, groups=groups, seed=seed)
+        return information(latents, level.value, seed=seed)
 
     along: Sequence[Estimate] = (Estimate.missing(noise.reason or "", "bits"),) * d
     if noise.reason is None:
-        along = information_by_dimension(latents, noise.value, groups, seed)
+        along = information_by_dimension(latents, noise.value, seed)
     return LatentEntropy(
         images=n,
+        patients=None,
         dimensions=d,
         sigma=noise,
         step=rounding,
@@ -168,10 +191,10 @@ def measure(
         knn_information=above(knn_information, noise),
         information_by_dimension=tuple(along),
         quantised=above(quantised_bits, rounding),
-        gaussian=gaussian_entropy(latents, groups, seed),
-        shrunk_gaussian=shrunk_gaussian_entropy(latents, groups, seed),
-        knn=knn_entropy(latents, groups=groups, seed=seed),
-        two_nn=two_nn(latents, groups, seed),
-        levina_bickel=levina_bickel(latents, groups=groups, seed=seed),
-        participation_ratio=participation_ratio(latents, groups, seed),
+        gaussian=gaussian_entropy(latents, seed),
+        shrunk_gaussian=shrunk_gaussian_entropy(latents, seed),
+        knn=knn_entropy(latents, seed=seed),
+        two_nn=two_nn(latents, seed),
+        levina_bickel=levina_bickel(latents, seed=seed),
+        participation_ratio=participation_ratio(latents, seed),
     )

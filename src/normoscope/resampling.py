@@ -14,9 +14,10 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
 from . import curves, metrics
+from .errors import ScoresError
 from .metrics import Metric
 
-__all__ = ["drawn_seeds", "drawn_weights", "resampler", "units"]
+__all__ = ["drawn_seeds", "drawn_weights", "resampler", "unit_of", "units"]
 
 Weights = Int[np.ndarray, "draws n"]
 Resampled = Callable[[Weights], Float[np.ndarray, " draws"]]
@@ -26,9 +27,27 @@ _CELLS = 200_000  # weights held at once: they stay in the processor's cache, wh
 
 
 def units(abnormal: Bool[np.ndarray, " n"], groups: npt.ArrayLike | None) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """Return each image's unit (its patient, or itself) and whether each unit has an abnormal image."""
-    unit = np.arange(len(abnormal)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    """Return each image's unit (its patient, or itself) and whether each unit has an abnormal image.
+
+    Raises:
+        ScoresError: Groups of another length.
+    """
+    unit = unit_of(groups, len(abnormal))
     return unit, np.bincount(unit, abnormal) > 0
+
+
+def unit_of(groups: npt.ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
+    """Return the number of each image's patient, or its own where none are known.
+
+    Raises:
+        ScoresError: Groups of another length.
+    """
+    if groups is None:
+        return np.arange(n)
+    array = np.asarray(groups)
+    if array.shape != (n,):
+        raise ScoresError("groups", f"shape ({n},), one per image", f"{array.shape}", "pass one patient per image")
+    return np.asarray(np.unique(array, return_inverse=True)[1])
 
 
 def drawn_weights(
