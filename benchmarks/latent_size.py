@@ -25,12 +25,13 @@ import numpy.typing as npt
 
 from machine import facts
 from normoscope import allocator, sources
+from normoscope.candidates import cut, name_of
 from normoscope.figures import ABNORMAL, FAINT, NORMAL, standalone
 from normoscope.metrics import auroc
 from normoscope.partitions import Partition, partition
 from normoscope.runner import Processes
 from normoscope.selection import DEFAULT, Selector, choose, evidence
-from normoscope.sweep import axis_of, sweep
+from normoscope.sweep import Axis, axis_of, pool_of, sweep
 from normoscope.types import Collection
 
 HALVINGS = 200
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int)
     parser.add_argument("--fit", action="store_true", help="fit alone: neither labels nor choices are looked at")
+    parser.add_argument("--stored", action="store_true", help="read the finished fits, whatever code they were made by")
     args = parser.parse_args()
     allocator.tune()
     chosen_sets = DEVELOPMENT if args.part == "development" else TEST
@@ -95,13 +97,37 @@ def main() -> None:
             continue
         data = partition(load())
         axis = axis_of("ae", "latent_dim")
-        engine = Processes(args.processes)
-        found = sweep(axis, data, args.fits, seeds=range(args.seeds), engine=engine, progress=sys.stderr.isatty())
+        if args.stored:
+            found = stored(axis, data, args.fits, range(args.seeds))
+        else:
+            engine = Processes(args.processes)
+            shown = sys.stderr.isatty()
+            found = sweep(axis, data, args.fits, seeds=range(args.seeds), engine=engine, progress=shown).found
         if not args.fit:
-            result["sets"][name] = studied(data, found.found)
+            result["sets"][name] = studied(data, found)
             told(name, result["sets"][name])
             args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
             args.out.with_suffix(".svg").write_text(drawn(result["sets"]), encoding="utf-8")
+
+
+def stored(axis: Axis, data: Partition, folder: Path, seeds: Sequence[int]) -> dict[Any, list[dict[str, Any]]]:
+    """Read fits of these images by what they were asked to do: rules can change without fitting anew.
+
+    Bits and dimensions are those that the code of the fits measured; patients of held-out normals are told anew.
+    """
+    pool = pool_of(data)
+    name = name_of(pool, data.preprocessor)
+    jobs = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
+    asked = {(job["arguments"]["method"], job["arguments"]["recipe"].get(axis.field), job["arguments"]["seed"]): job
+             for job in jobs if job["arguments"]["data"] == name}  # fmt: skip
+    found: dict[Any, list[dict[str, Any]]] = {}
+    for value, (method, _) in axis.recipes.items():
+        for seed in seeds:
+            fit, held = asked[method, value, seed]["value"], cut(pool, seed)[1]
+            assert len(held) == len(fit["held_out"]), "other normals were held out"
+            patients = [pool.groups[row] for row in held] if pool.groups else None
+            found.setdefault(value, []).append(fit | {"patients": patients})
+    return found
 
 
 def studied(data: Partition, found: Mapping[Any, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
@@ -111,7 +137,7 @@ def studied(data: Partition, found: Mapping[Any, Sequence[Mapping[str, Any]]]) -
     patients = [s.patient for s in samples]
     unit = np.arange(len(labels)) if None in patients else np.unique(patients, return_inverse=True)[1]
     scores = np.asarray([[run["test"] for run in runs] for runs in found.values()])
-    curves = evidence(found)
+    curves = evidence("latent_dim", found)
     sizes = list(curves.values)
     choices = {selector.value: choose(curves, selector) for selector in Selector.usable(curves)}
     rules: dict[str, Sequence[int]] = {name: [sizes.index(choice.value)] for name, choice in choices.items()}

@@ -45,6 +45,15 @@ def test_a_sweep_shows_what_normals_say_and_what_each_selector_takes(typed: Type
     assert {file.suffix or file.name for file in (tmp_path / "s" / "jobs").iterdir()} == {".json", ".lock"}
 
 
+def test_methods_are_swept_and_what_some_of_them_lack_chooses_nothing(answered: Answered, tmp_path: Path) -> None:
+    larger = ["phantom", "-o", "train=120", "-o", "validation=40", "-o", "test=10", "-o", "size=28"]
+    found = answered("sweep", "ae", *larger, "--over", "method=ae,knn", "--preset", "quick", "--epochs", "1",
+                     "--seeds", "1", "--processes", "1", "--out", tmp_path / "s")  # fmt: skip
+    assert found["candidates"]["ae"]["dimension"] is not None
+    assert found["candidates"]["knn"]["error"] is None
+    assert set(found["choices"]) <= {"planted", "entropy"}  # no knee without an error, no size to hold a dimension
+
+
 def test_the_selectors_that_can_be_typed_are_those_that_are() -> None:
     assert tuple(selector.value for selector in Selector) == SELECTORS
     assert SELECTORS[0] == DEFAULT.value

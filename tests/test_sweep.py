@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from normoscope.candidates import Pool, cut, name_of, share
-from normoscope.errors import OptionError, TooFewImagesError
+from normoscope.errors import OptionError, ScoresError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
 from normoscope.methods.ae import AE
 from normoscope.partitions import Partition
@@ -70,7 +70,20 @@ def test_patients_are_held_out_whole() -> None:
     groups = tuple(i // 4 for i in range(60))
     train, held = cut(pool(60, groups), 3)
     assert not {groups[i] for i in train} & {groups[i] for i in held}
-    assert 18 <= len(held) < 22
+    assert len(held) == 16  # the next patient would pass three tenths
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_more_than_three_tenths_are_held_out_unless_every_patient_has_more(seed: int) -> None:
+    one_large = tuple([0] * 90 + list(range(1, 11)))
+    assert sorted(cut(pool(100, one_large), seed)[1]) == list(range(90, 100))
+    assert len(cut(pool(60, tuple([0] * 35 + [1] * 25)), seed)[1]) == 25
+
+
+def test_one_patients_normals_cannot_be_held_out(small_phantom: Partition) -> None:
+    images = pool(60, (0,) * 60)
+    with pytest.raises(ScoresError, match="normals of at least 2 patients, got one; a sweep holds whole patients out"):
+        name_of(images, small_phantom.preprocessor)
 
 
 def test_the_shared_images_are_the_partitions_and_carry_no_label(small_phantom: Partition, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from . import methods
 from .anomalies import suite
-from .errors import TooFewImagesError
+from .errors import ScoresError, TooFewImagesError
 from .images import PixelStore, batches
 from .latents import FEWEST, latent_entropy
 from .transforms import Preprocessor
@@ -60,9 +60,13 @@ def name_of(pool: Pool, preprocessor: Preprocessor) -> str:
 
     Raises:
         TooFewImagesError: Too few normals to hold some out.
+        ScoresError: All are one patient's.
     """
     if len(pool.normals) < 2 * _FEWEST:
         raise TooFewImagesError("train and select", 2 * _FEWEST, len(pool.normals), "a sweep holds some of them out")
+    if len(set(pool.groups)) == 1:
+        todo = "a sweep holds whole patients out, add normals of others"
+        raise ScoresError("train and select", "normals of at least 2 patients", "one", todo)
     digest = hashlib.sha256(_facts(pool, preprocessor).encode())
     for array in _arrays(pool).values():
         digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
@@ -117,14 +121,19 @@ def _shared(folder: Path) -> Pool:
 def cut(pool: Pool, seed: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the rows of *train* and of the held-out normals; whole patients where they are known.
 
-    A tenth is held out, more of small pools so that 50 are, and never more than three tenths.
+    A tenth is held out, more of small pools so that 50 are, and never more than three tenths, but where every patient
+    has more: then the one with the fewest.
     """
     count = len(pool.normals)
     wanted = round(count * min(max(_HELD_OUT, _ENOUGH / count), _MOST))
     groups = np.asarray(pool.groups if pool.groups else np.arange(count))
-    patients = np.random.default_rng(np.random.SeedSequence([seed, 0x5E1EC7])).permutation(np.unique(groups))
-    sizes = np.asarray([np.sum(groups == patient) for patient in patients])
-    held = np.isin(groups, patients[: np.searchsorted(np.cumsum(sizes), wanted) + 1])
+    patients, sizes = np.unique(groups, return_counts=True)
+    taken: list[int] = []
+    for i in np.random.default_rng(np.random.SeedSequence([seed, 0x5E1EC7])).permutation(len(patients)):
+        so_far = int(sizes[taken].sum())
+        if so_far < wanted and so_far + sizes[i] <= _MOST * count:
+            taken.append(int(i))
+    held = np.isin(groups, patients[taken or [int(np.argmin(sizes))]])
     return np.flatnonzero(~held), np.flatnonzero(held)
 
 
@@ -136,13 +145,15 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
         checkpoint: Folder for this job's checkpoints, beside the pool's.
 
     Returns:
-        Mean squared reconstruction errors; scores of held-out normals, of planted anomalies by kind (with the normal
-        each was made from and its share of the image) and of test images; the latent entropy on 20 or more held-out
-        normals; how training went.
+        Mean squared reconstruction errors; scores of held-out normals (with the patient of each, where known), of
+        planted anomalies by kind (with the normal each was made from and its share of the image) and of test images;
+        the latent entropy on 20 or more held-out normals; how training went.
     """
     pool = _shared(checkpoint.parent / f"data-{arguments['data']}")
     seed = arguments["seed"]
-    train, held = (pool.normals.subset(rows) for rows in cut(pool, seed))
+    rows = cut(pool, seed)
+    train, held = (pool.normals.subset(part) for part in rows)
+    patients = [pool.groups[row] for row in rows[1]] if pool.groups else None
     recipe = methods.from_json(arguments["method"], arguments["recipe"])
     checkpoint.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
@@ -150,11 +161,12 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - began
     history = getattr(detector, "history", None)
     planted = suite(held, seed=seed, per_image=-(-_PLANTED // len(held)))
-    entropy = latent_entropy(detector, held, seed=seed) if len(held) >= FEWEST else None
+    entropy = latent_entropy(detector, held, patients, seed) if len(held) >= FEWEST else None
     return {
         "counts": {"train": len(train), "held_out": len(held), "test": len(pool.test)},
         "error": _errors(detector, train, held),
         "held_out": _scores(detector, held),
+        "patients": patients,
         "planted": {
             kind.value: {
                 "scores": _scores(detector, copies),

@@ -38,13 +38,16 @@ class Curves:
     """What normals say, averaged over seeds.
 
     Args:
+        field: The setting that varied.
         values: The candidates' values, in order.
         error: Mean squared error on held-out normals; None without reconstructions.
         planted: AUROC of planted anomalies against held-out normals, by kind.
-        bits: Information of the latent at equal distortion; None without a latent, nan where not estimable.
+        bits: Information of the latent above the noise that raises the candidate's own error by 1 %; None without a
+            latent, nan where not estimable.
         dimension: Intrinsic dimension of the latents; as bits.
     """
 
+    field: str
     values: tuple[Any, ...]
     error: Curve | None
     planted: Mapping[str, Curve]
@@ -61,13 +64,17 @@ class Curves:
         return np.asarray(np.mean(seen or list(self.planted.values()), axis=0))
 
 
-def evidence(found: Mapping[Any, Sequence[Mapping[str, Any]]], *, draws: int = 500, seed: int = 0) -> Curves:
+def evidence(
+    field: str, found: Mapping[Any, Sequence[Mapping[str, Any]]], *, draws: int = 500, seed: int = 0
+) -> Curves:
     """Average the job values over seeds, as measured and drawn again.
 
-    A draw takes S - 1 of S seeds with replacement, and within each seed as many held-out normals, with all that was
-    planted in them, as there are; the same for all candidates.
+    A draw takes, within each seed, as many held-out normals as there are (whole patients, where known), with all that
+    was planted in them, and S - 1 of S seeds; the same for all candidates. Every seed holds out other normals, so
+    its spread already holds theirs: of it only what the normals do not explain is added to their draws.
 
     Args:
+        field: The setting that varied.
         found: Job values by candidate and then by seed.
         draws: How often to draw again.
         seed: Of the drawing.
@@ -76,7 +83,7 @@ def evidence(found: Mapping[Any, Sequence[Mapping[str, Any]]], *, draws: int = 5
     runs = list(found.values())
     seeds = len(runs[0])
     taken = np.vstack([np.full((1, seeds), 1 / seeds), drawn_seeds(seeds, draws, rng)])
-    weights = [_weights(len(run["held_out"]), draws, rng) for run in runs[0]]
+    weights = [_weights(run, draws, rng) for run in runs[0]]
     kinds = runs[0][0]["planted"]
     planted = {
         kind: _averaged([[_planted(run, kind, w) for run, w in zip(of, weights, strict=True)] for of in runs], taken)
@@ -91,6 +98,7 @@ def evidence(found: Mapping[Any, Sequence[Mapping[str, Any]]], *, draws: int = 5
         return _averaged([[rows * (math.nan if v is None else v) for v in of] for of in values], taken)
 
     return Curves(
+        field,
         tuple(found),
         curve(lambda run: run["error"] and run["error"]["held_out"]),
         planted,
@@ -99,9 +107,10 @@ def evidence(found: Mapping[Any, Sequence[Mapping[str, Any]]], *, draws: int = 5
     )
 
 
-def _weights(count: int, draws: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+def _weights(run: Mapping[str, Any], draws: int, rng: np.random.Generator) -> npt.NDArray[np.int32]:
     """How often each normal counts: once as measured, then as drawn."""
-    drawn = np.concatenate(list(drawn_weights(np.zeros(count, bool), None, draws, rng)))
+    count = len(run["held_out"])
+    drawn = np.concatenate(list(drawn_weights(np.zeros(count, bool), run["patients"], draws, rng)))
     return np.vstack([np.ones((1, count), np.int32), drawn])
 
 
@@ -114,8 +123,17 @@ def _planted(run: Mapping[str, Any], kind: str, weights: npt.NDArray[np.int32]) 
 
 
 def _averaged(values: Sequence[Sequence[npt.NDArray[np.float64]]], taken: npt.NDArray[np.float64]) -> Curve:
-    """Average over the seeds drawn: (candidates, seeds, rows) -> (rows, candidates)."""
-    return np.asarray(np.einsum("msr,rs->rm", np.asarray(values, np.float64), taken))
+    """Average over seeds: (candidates, seeds, rows) -> (rows, candidates).
+
+    Rows differ by the normals drawn, and by the seeds drawn as far as these differ by more than their normals do: one
+    share for all candidates, so that what they have in common stays so.
+    """
+    curves = np.asarray(values, np.float64)
+    measured = curves[:, :, 0]
+    between = float(np.nansum(np.var(measured, axis=1, ddof=1))) if measured.shape[1] > 1 else 0.0
+    of_normals = float(np.nansum(np.mean(np.var(curves[:, :, 1:], axis=2), axis=1)))
+    own = max(0.0, 1 - of_normals / between) if between > 0 else 0.0
+    return np.asarray((curves.mean(axis=1) + math.sqrt(own) * measured @ (taken.T - taken[0][:, None])).T)
 
 
 def _first(fits: npt.NDArray[np.bool_]) -> Positions:
@@ -133,7 +151,7 @@ def _knee(curves: Curves) -> Positions:
 
 
 def _dimension(curves: Curves) -> Positions:
-    """The first value that holds as many dimensions as the latents of the largest model fill."""
+    """The first size that holds as many dimensions as the latents of any candidate fill, or the last."""
     assert curves.dimension is not None
     sizes = np.asarray(curves.values, np.float64)
     return _first(sizes >= np.minimum(np.nanmax(curves.dimension, axis=1, keepdims=True), sizes[-1]))
@@ -177,8 +195,18 @@ class Selector(Enum):
 
     @classmethod
     def usable(cls, curves: Curves) -> list[Selector]:
-        """List the selectors that have something to look at."""
-        return [one for one in cls if (read := one.reads(curves)) is not None and np.isfinite(read).any(1).all()]
+        """List the selectors that have something to look at.
+
+        A knee needs the error of every candidate; a number of dimensions is compared with latent sizes alone.
+        """
+        return [one for one in cls if one._usable(curves)]
+
+    def _usable(self, curves: Curves) -> bool:
+        read = self.reads(curves)
+        if read is None or (self is Selector.DIMENSION and curves.field != "latent_dim"):
+            return False
+        known = np.isfinite(read)
+        return bool((known & (read > 0)).all() if self is Selector.KNEE else known.any(axis=1).all())
 
 
 @dataclass(frozen=True)

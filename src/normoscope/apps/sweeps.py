@@ -50,7 +50,7 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
     axis = axis_of(args.method, field, preset=args.preset, overrides=fixed)
     seeds = tuple(range(args.seed, args.seed + 3))
     found = run_sweep(axis, data, folder, seeds=seeds, progress=not args.quiet)
-    curves = evidence(found.found)
+    curves = evidence(axis.field, found.found)
     choice = choose(curves, DEFAULT)
     kept = {"field": field, "seeds": seeds, "choice": choice.to_json(), "candidates": _figures(found, curves)}
     return choice.value, kept, f"--{field.replace('_', '-')} {choice}"
@@ -78,7 +78,7 @@ def sweep(args: Args) -> int:
     note(f"{fits} fits, resumable: the same command goes on where it stopped", args.quiet)
     engine = Processes(args.processes)
     found = run_sweep(axis, data, out / "jobs", seeds=range(args.seeds), engine=engine, progress=not args.quiet)
-    curves = evidence(found.found)
+    curves = evidence(axis.field, found.found)
     choices = {selector: choose(curves, selector) for selector in Selector.usable(curves)}
     oracle = None if truth is None else {value: truth.auroc(runs) for value, runs in found.found.items()}
     default = Selector(args.selector)
