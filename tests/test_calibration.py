@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import normoscope as ns
 from normoscope.calibration import Above, Calibration, Outside, conformal_rule, mean_sd_rule, needed_for
-from normoscope.errors import NotCalibratedError, OptionError
+from normoscope.errors import NotCalibratedError, OptionError, ScoresError
 from normoscope.images import as_images
 from normoscope.methods.knn import KNN
 from normoscope.statistics import binomial
@@ -105,12 +105,34 @@ def test_the_histogram_of_new_normals_lies_in_the_band_nineteen_times_in_twenty(
     rng, inside = np.random.default_rng(0), []
     for _ in range(400):
         fitted = Calibration.fit(rng.random(39))
-        low, high = fitted.usual_shares(200, 10)
+        usual = fitted.usual_shares(200, 10)
+        assert usual is not None
+        low, high = usual
         shares = np.histogram(fitted.pvalues(rng.random(200)), 10, (0, 1))[0] / 200
         inside.append((low <= shares) & (shares <= high))
     assert 0.95 <= np.mean(inside) < 0.975  # counts are whole, so a little more
     assert high.max() > 0.2  # around an expected 0.1
-    assert Calibration.fit(np.arange(4.0), alpha=0.5).usual_shares(20, 10)[:, 0].tolist() == [0.0, 0.0]
+    few = Calibration.fit(np.arange(4.0), alpha=0.5).usual_shares(20, 10)
+    assert few is not None
+    assert few[:, 0].tolist() == [0.0, 0.0]
+
+
+def test_scores_that_repeat_have_no_band_for_their_histogram() -> None:
+    rng = np.random.default_rng(0)
+    assert Calibration.fit(rng.integers(0, 4, 60).astype(float)).usual_shares(200, 10) is None
+    assert Calibration.fit(np.append(rng.random(59), 0.5)).usual_shares(200, 10) is not None
+
+
+def test_scores_that_are_no_numbers_and_patients_of_another_length_are_refused() -> None:
+    fitted = Calibration.fit(np.arange(40.0))
+    for bad in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ScoresError, match="anomaly scores: expected finite numbers, got 1 of 2 that are not"):
+            fitted.pvalues(np.array([bad, 100]))
+        with pytest.raises(ScoresError, match="got 1 of 41 that are not"):
+            Calibration.fit(np.append(np.arange(40.0), bad))
+    for patients in (["a", "b"], ["a", None]):
+        with pytest.raises(ScoresError, match=f"patients: expected 4, one per score, got {len(patients)}"):
+            Calibration.fit(np.arange(4.0), patients)
 
 
 def test_few_calibration_normals_do_not_make_other_normals_of_the_kind_look_strange() -> None:

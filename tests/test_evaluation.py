@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -228,6 +229,17 @@ def test_the_bootstrap_of_few_abnormal_images_covers_as_seldom_as_is_said() -> N
 def test_the_same_seed_gives_the_same_evaluation() -> None:
     first, second = (evaluate(LABELS, SCORES, groups=PATIENTS, draws=DRAWS, seed=3).to_json() for _ in range(2))
     assert first == second
+
+
+def test_a_rate_of_one_patient_has_no_bounds_and_that_of_the_other_class_has_its_own() -> None:
+    labels, flags = np.repeat([1, 0], [10, 40]), np.zeros(50, bool)
+    flags[:9] = flags[10:14] = True
+    groups = np.array(["p"] * 10 + [f"n{i // 2}" for i in range(40)])
+    ours, other = (Intervals(groups).of_decisions(m, labels, flags) for m in (metrics.sensitivity, metrics.specificity))
+    assert (ours.value, math.isnan(ours.low)) == (0.9, True)
+    assert ours.how == "no interval: one patient of a class, its spread is unknown"
+    assert (other.value, other.how) == (0.9, "exact binomial over 20 patients")
+    assert (other.low, other.high) == pytest.approx((stats.beta.ppf(0.025, 18, 3), stats.beta.ppf(0.975, 19, 2)))
 
 
 def test_a_rate_near_zero_over_seeds_is_no_surer_than_one_seeds() -> None:

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from normoscope import regions
-from normoscope.errors import ImageShapeError
+from normoscope.errors import ImageShapeError, ScoresError
 from normoscope.regions import HEIGHT, NormalMaps
 
 
@@ -124,6 +124,28 @@ def test_scale_and_offset_of_the_maps_do_not_matter(normal: NormalMaps) -> None:
     scaled = NormalMaps.fit(1e-4 * noisy(80, 0) - 0.01)
     assert scaled is not None
     np.testing.assert_allclose(scaled.masses, normal.masses, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.3, 1 / 3, 0.5, 0.7])
+def test_where_no_normal_ever_varies_their_like_has_no_region(value: float) -> None:
+    maps = np.full((20, 16, 16), value, np.float32)
+    found = NormalMaps.fit(maps)
+    assert found is not None
+    assert found.regions(maps[0]) == []
+    maps[0, 4:8, 4:8] += 0.01
+    assert found.regions(maps[0])[0].pvalue == 1 / 21
+
+
+def test_maps_that_are_no_numbers_and_patients_of_another_number_are_refused() -> None:
+    maps = noisy(30, 0)
+    numbered = NormalMaps.fit(maps, np.array([f"p{i}" for i in range(30)]))  # type: ignore[arg-type]
+    assert numbered is not None
+    assert numbered.unit == "patient"
+    with pytest.raises(ScoresError, match="patients: expected 30, one per map, got 3"):
+        NormalMaps.fit(maps, ["a", "b", "c"])
+    maps[3, 2, 1] = np.nan
+    with pytest.raises(ScoresError, match="anomaly maps: expected finite numbers, got 1 of 30 that are not"):
+        NormalMaps.fit(maps)
 
 
 def test_few_normals_or_patients_learn_nothing() -> None:

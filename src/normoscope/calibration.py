@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import NotCalibratedError, OptionError
+from .errors import NotCalibratedError, OptionError, ScoresError
 
 __all__ = ["Above", "Calibration", "Outside", "conformal_rule", "mean_sd_rule", "needed_for"]
 
@@ -53,6 +53,17 @@ class Outside:
 
 
 Rule = Above | Outside
+
+_REPEATED = 0.05
+
+
+def _finite(scores: npt.ArrayLike) -> Scores:
+    """Return scores as float64; refuse what is not finite."""
+    given = np.asarray(scores, np.float64)
+    if bad := int(np.sum(~np.isfinite(given))):
+        todo = "look at these images and at the fit's last loss"
+        raise ScoresError("anomaly scores", "finite numbers", f"{bad} of {given.size} that are not", todo)
+    return given
 
 
 def _allowed(n: int, alpha: float) -> int:
@@ -142,12 +153,15 @@ class Calibration:
 
         Raises:
             NotCalibratedError: Too few, and `strict`.
+            ScoresError: A score is not finite, or there are not as many patients as scores.
         """
         if kind not in ("conformal", "upper", "two-sided"):
             raise OptionError("--rule", kind, "conformal, upper or two-sided")
         _check_rate(alpha)
-        images = units = np.asarray(scores, np.float64)
+        images = units = _finite(scores)
         unit = "image"
+        if patients is not None and len(patients) not in (0, len(images)):
+            raise ScoresError("patients", f"{len(images)}, one per score", f"{len(patients)}", "pass one per image")
         if patients is not None and len(patients) and all(p is not None for p in patients):
             units, unit = _maximum_by(units, [str(p) for p in patients]), "patient"
         rule: Rule | None
@@ -191,9 +205,13 @@ class Calibration:
         return "per image" if self.unit == "image" else "per image, not guaranteed across patients"
 
     def pvalues(self, scores: Scores) -> Scores:
-        """Return (1 + #{s_i >= s}) / (n + 1), in (0, 1]."""
+        """Return (1 + #{s_i >= s}) / (n + 1), in (0, 1].
+
+        Raises:
+            ScoresError: A score is not finite: it would sort above all others.
+        """
         n = len(self.scores)
-        at_least = n - np.searchsorted(self.scores, np.asarray(scores, np.float64), side="left")
+        at_least = n - np.searchsorted(self.scores, _finite(scores), side="left")
         return np.asarray((1.0 + at_least) / (n + 1.0), np.float64)
 
     def flags(self, scores: Scores) -> npt.NDArray[np.bool_] | None:
@@ -236,15 +254,18 @@ class Calibration:
         allowed = _allowed(len(self.scores), self.alpha)
         return betabinom(of, allowed, len(self.scores) + 1 - allowed)
 
-    def usual_shares(self, of: int, bins: int) -> npt.NDArray[np.float64]:
+    def usual_shares(self, of: int, bins: int) -> npt.NDArray[np.float64] | None:
         """Return the 95 % band, (2, bins), of what chance gives a histogram of new exchangeable normals' p-values.
 
         A bin that holds r of the n + 1 possible p-values takes a beta-binomial number of them, from Beta(r, n + 1 - r):
-        few calibration scores bend the histogram by themselves. Pointwise, not for all bars at once.
+        few calibration scores bend the histogram by themselves. Pointwise, not for all bars at once. None where more
+        than a twentieth of the scores repeat another: how often new ones tie with them is not known.
         """
         from scipy.stats import betabinom
 
         n = len(self.scores)
+        if len(np.unique(self.scores)) < (1 - _REPEATED) * n:
+            return None
         held, _ = np.histogram(np.arange(1, n + 2) / (n + 1), bins, (0, 1))
         shares = betabinom.ppf([[0.025], [0.975]], of, np.maximum(held, 1), n + 1 - held) / max(1, of)
         return np.asarray(np.where(held > 0, shares, 0.0))

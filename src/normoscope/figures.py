@@ -196,10 +196,13 @@ def pvalues(normals: Float[np.ndarray, " n"], unit: str, calibration: Calibratio
         shares, edges = np.histogram(values, bins, (0, 1))
         axes.stairs(shares / max(1, len(values)), edges, fill=True, facecolor=(NORMAL, 0.35), edgecolor=NORMAL,
                     label=f"normal test {unit}s ({len(values)})")  # fmt: skip
-        axes.stairs(usual[1], edges, baseline=usual[0], fill=True, facecolor=(INK, 0.13), edgecolor="none",
-                    label="95 % of normals alike")  # fmt: skip
+        highest = float(shares.max()) / max(1, len(values))
+        if usual is not None:
+            axes.stairs(usual[1], edges, baseline=usual[0], fill=True, facecolor=(INK, 0.13), edgecolor="none",
+                        label="95 % of normals alike")  # fmt: skip
+            highest = max(highest, float(usual.max()))
         axes.axhline(1 / bins, color=INK, linestyle=(0, (4, 3)), linewidth=1.2, label="expected")
-        top = 1.35 * max(float(shares.max()) / max(1, len(values)), float(usual.max()))
+        top = 1.35 * highest
         axes.set(xlim=(0, 1), ylim=(0, top), xlabel=f"p-value of a normal test {unit}", ylabel="share")
         axes.legend(loc="upper right")
 

@@ -73,7 +73,10 @@ class Intervals:
         if (self.groups is None and flags.ndim == 1) or value in (0.0, 1.0):
             return self._binomial(value, rows)
         drawn = self._bootstrap(metric, labels, flags)
-        if min(value, 1 - value) * self._units(rows)[0] >= _FEW:
+        units, _ = self._units(rows)
+        if math.isnan(drawn.low):  # the other class may be why
+            return drawn if units < 2 else self._binomial(value, rows)
+        if min(value, 1 - value) * units >= _FEW:
             return drawn
         exact = self._binomial(value, rows)
         low, high = np.fmin(drawn.low, exact.low), np.fmax(drawn.high, exact.high)

@@ -30,7 +30,7 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 
-from .errors import ImageShapeError
+from .errors import ImageShapeError, ScoresError
 
 __all__ = ["FEWEST", "HEIGHT", "NormalMaps", "Region"]
 
@@ -45,6 +45,9 @@ _BLUR = 1 / 64
 
 _FLAT = 0.1
 """Least deviation of a position, in those of the whole: where normals hardly vary, rounding would count."""
+
+_ROUNDED = 1e-5
+"""Least deviation of a position, in its mean's size: maps are kept as float32, and their squares are summed."""
 
 _EIGHT = np.ones((3, 3), int)
 
@@ -88,7 +91,7 @@ class NormalMaps:
 
     Args:
         mean: Of the blurred maps.
-        deviation: Standard deviation, never below a tenth of the whole's.
+        deviation: Standard deviation, never below a tenth of the whole's, nor below what rounding makes.
         masses: Ascending; each normal's largest cluster mass, or each patient's where ids are known; 0 without cluster.
         unit: image or patient.
     """
@@ -105,11 +108,20 @@ class NormalMaps:
         Args:
             maps: Higher is more anomalous.
             patients: Of each; where all are known, a patient counts by the largest mass of all images.
+
+        Raises:
+            ScoresError: A map is not finite, or there are not as many patients as maps.
         """
         if len(maps) < FEWEST:
             return None
-        known = bool(patients) and None not in (patients or ())
-        unit = np.unique([str(p) for p in patients or ()], return_inverse=True)[1] if known else np.arange(len(maps))
+        given = [] if patients is None else list(patients)
+        if given and len(given) != len(maps):
+            raise ScoresError("patients", f"{len(maps)}, one per map", f"{len(given)}", "pass one per image")
+        if bad := sum(not np.isfinite(one).all() for one in maps):
+            todo = "look at these images and at the fit's last loss"
+            raise ScoresError("anomaly maps", "finite numbers", f"{bad} of {len(maps)} that are not", todo)
+        known = bool(given) and None not in given
+        unit = np.unique([str(p) for p in given], return_inverse=True)[1] if known else np.arange(len(maps))
         if len(np.unique(unit)) < FEWEST:
             return None
         total, squares = _sums(maps, np.arange(len(maps)))
@@ -187,8 +199,8 @@ def _moments(total: Map, squares: Map, count: int) -> tuple[Map, Map]:
     """Mean and deviation from sums over so many maps."""
     mean = total / count
     variance = np.clip(squares / count - mean**2, 0, None) * count / (count - 1)
-    # maps that never differ have no scale: any change is then infinitely far, as it should be
-    least = _FLAT * math.sqrt(float(variance.mean()))
+    # maps that never differ have no scale: any change beyond rounding is then very far, as it should be
+    least = np.maximum(_FLAT * math.sqrt(float(variance.mean())), _ROUNDED * np.abs(mean))
     return mean, np.sqrt(np.maximum(variance, least**2)) + np.finfo(np.float32).tiny
 
 
