@@ -97,15 +97,19 @@ def test_a_knee_needs_the_error_of_every_candidate_and_a_dimension_is_compared_w
         assert Selector.usable(other) == [Selector.PLANTED]
 
 
-@pytest.mark.parametrize(("seeds", "spread"), [(1, 0.0), (2, 0.0), (3, 0.0), (5, 0.0), (3, 0.5)])
-def test_redraws_vary_as_much_as_other_seeds_and_normals_would_make_the_figure_vary(seeds: int, spread: float) -> None:
+@pytest.mark.parametrize(
+    ("seeds", "spread", "off"), [(1, 0, 0.2), (2, 0, 0.35), (3, 0, 0.2), (5, 0, 0.2), (3, 0.5, 0.2)]
+)
+def test_redraws_vary_as_much_as_other_seeds_and_normals_would_make_the_figure_vary(
+    seeds: int, spread: float, off: float
+) -> None:
     rng, values, told = np.random.default_rng(7), [], []
-    for _ in range(60):
+    for _ in range(150):
         shifts = 1 + spread * rng.normal(size=seeds)
         found = evidence("latent_dim", {1: [run(rng, shift) for shift in shifts]}, draws=60).planted["blur"][:, 0]
         values.append(found[0])
         told.append(found[1:].var())
-    assert math.sqrt(np.mean(told)) == pytest.approx(np.std(values, ddof=1), rel=0.3)
+    assert math.sqrt(np.mean(told)) == pytest.approx(np.std(values, ddof=1), rel=off)
 
 
 def test_patients_are_drawn_whole_with_what_was_planted_in_their_normals() -> None:
