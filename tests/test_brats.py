@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import os
+import struct
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -333,7 +336,54 @@ def test_a_header_that_promises_too_much_is_refused_before_memory_is_taken(tmp_p
     header["magic"], header["vox_offset"] = b"n+1", 352
     path = tmp_path / "P1_flair.nii"
     path.write_bytes(header.binaryblock + b"\0" * 4)
-    assert broken(tmp_path) == f"{path}: its header declares more than 500,000,000 voxels"
+    assert broken(tmp_path) == f"{path}: its header declares more than 100,000,000 voxels"
+
+
+def header(shape: tuple[int, ...], code: int = 16) -> bytes:
+    """Write a NIfTI-1 header of any shape and data type, true or not."""
+    block = bytearray(352)
+    struct.pack_into("<i", block, 0, 348)
+    struct.pack_into("<8h", block, 40, len(shape), *shape, *[1] * (7 - len(shape)))
+    struct.pack_into("<hh", block, 70, code, 32)
+    struct.pack_into("<8f", block, 76, *[1.0] * 8)
+    struct.pack_into("<f", block, 108, 352.0)
+    block[344:348] = b"n+1\0"
+    return bytes(block)
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_a_volume_far_shorter_than_its_header_says_takes_no_memory(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"P1_flair{ending}"
+    content = header((460, 460, 460)) + bytes(2000)
+    path.write_bytes(gzip.compress(content) if ending == ".nii.gz" else content)
+    tracemalloc.start()
+    try:
+        assert broken(tmp_path) == f"{path}: the file is truncated or damaged"
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000  # bytes; the header says 389 million
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gzip_file_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "P1_flair.nii.gz"
+    path.write_bytes(gzip.compress(header((500, 500, 500)) + bytes(1_000_000)))
+    assert broken(tmp_path) == f"{path}: its header declares more than 100,000,000 voxels"
+
+
+@pytest.mark.parametrize("shape", [(0, 10, 5), (10, 10, 0), (-5, 10, 10)])
+def test_a_volume_without_voxels_is_one_sentence(tmp_path: Path, shape: tuple[int, int, int]) -> None:
+    path = tmp_path / "P1_flair.nii"
+    path.write_bytes(header(shape) + bytes(2000))
+    size = " x ".join(map(str, shape))
+    assert broken(tmp_path) == f"{path}: its shape is {size}; expected one volume of three dimensions"
+
+
+def test_a_header_that_is_not_valid_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "P1_flair.nii"
+    path.write_bytes(header((10, 10, 5), code=999) + bytes(2000))
+    assert broken(tmp_path) == f"{path}: its header is not valid (data code 999 not recognized)"
+    assert capfd.readouterr() == ("", "")
+    assert not logging.getLogger("nibabel.global").disabled
 
 
 def test_a_segmentation_of_another_size_names_both_sizes(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,10 +10,10 @@ from sklearn.metrics import roc_auc_score
 
 import normoscope as ns
 from normoscope.comparison import Comparison, Recipe, Row, assess, compare
-from normoscope.errors import LeakageError, TooFewImagesError
+from normoscope.errors import LeakageError, TooFewImagesError, UnreadableImageError, UnreadableImagesError
 from normoscope.partitions import Partition
 from normoscope.statistics import holm
-from normoscope.types import Collection, Run
+from normoscope.types import Collection, Pixels, Run
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,32 @@ def test_an_assessment_agrees_with_the_comparison_and_with_its_own_scores(
     np.testing.assert_array_equal(found.flags, found.pvalues <= 0.05)
     trivial = {name: value for name, value in aurocs(compared.rows).items() if name.startswith("trivial")}
     assert {name: interval.value for name, interval in found.baselines.items()} == pytest.approx(trivial)
+
+
+def _no_mask(name: str) -> Pixels:
+    raise UnreadableImageError(name, "no mask")
+
+
+def test_masks_that_cannot_be_read_are_listed_all_at_once_or_their_images_left_out(small_phantom: Partition) -> None:
+    model = ns.fit("pca", ns.build("pca"), small_phantom)
+    collection = small_phantom.collection
+    whole = assess(model, collection)
+    lost = {"test/abnormal-00001", "test/normal-00003"}
+    samples = [replace(s, read_mask=partial(_no_mask, s.name)) if s.name in lost else s for s in collection.samples]
+    damaged = replace(collection, samples=samples)
+    with pytest.raises(UnreadableImagesError) as caught:
+        assess(model, damaged)
+    assert {problem.file for problem in caught.value.problems} == lost
+    assert str(caught.value).startswith("2 of 40 images cannot be read;")
+    rest = assess(model, damaged, skip_unreadable=True)
+    kept = [row for row, s in enumerate(whole.prepared.samples) if s.name not in lost]
+    assert len(kept) == 38
+    np.testing.assert_array_equal(rest.scores, whole.scores[kept])
+    assert rest.labels.tolist() == whole.labels[kept].tolist()
+    assert {"not read: test/abnormal-00001: no mask", "not read: test/normal-00003: no mask"} <= set(rest.notes)
+    none = [replace(s, read_mask=partial(_no_mask, s.name)) for s in collection.samples]
+    with pytest.raises(UnreadableImagesError, match="40 of 40 images cannot be read"):
+        assess(model, replace(collection, samples=none), skip_unreadable=True)
 
 
 def test_assessing_on_images_that_trained_the_model_is_refused(small_phantom: Partition) -> None:

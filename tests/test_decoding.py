@@ -26,6 +26,8 @@ RGB8 = DRAW.integers(0, 256, (7, 9, 3), dtype=np.uint8)
 GREY16 = DRAW.integers(0, 65536, (7, 9), dtype=np.uint16)
 RGB16 = DRAW.integers(0, 65536, (7, 9, 3), dtype=np.uint16)
 DAMAGED = "the file is truncated or damaged"
+SEE_THROUGH = "it has see-through pixels, whose grey value is unknown; save it without transparency"
+HOLES = "some of its strips or tiles hold no data; save it again"
 TOO_LARGE = "its header declares more than 100,000,000 pixels; cut it into tiles or scale it down"
 
 
@@ -61,11 +63,11 @@ def write_png16(path: Path, pixels: np.ndarray, **options: Any) -> None:
         writer.write(file, pixels.reshape(len(pixels), -1).tolist())
 
 
-def png_bytes(width: int, height: int, depth: int, colours: int, data: bytes) -> bytes:
+def png_bytes(width: int, height: int, depth: int, colours: int, data: bytes, interlaced: int = 0) -> bytes:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, interlaced)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
@@ -171,15 +173,23 @@ def test_opaque_alpha_is_dropped(tmp_path: Path) -> None:
 
 
 def test_see_through_pixels_are_refused(tmp_path: Path) -> None:
-    cause = "it has see-through pixels, whose grey value is unknown; save it without transparency"
     alpha = np.full_like(GREY8, 255)
     alpha[3, 3] = 254
     Image.fromarray(np.dstack([RGB8, alpha])).save(tmp_path / "rgba.png")
-    assert cause_of(tmp_path / "rgba.png") == cause
+    assert cause_of(tmp_path / "rgba.png") == SEE_THROUGH
     write_png16(tmp_path / "key.png", RGB16, transparent=tuple(RGB16[2, 3].tolist()))
-    assert cause_of(tmp_path / "key.png") == cause
+    assert cause_of(tmp_path / "key.png") == SEE_THROUGH
     write_png16(tmp_path / "grey_key.png", GREY16, transparent=int(GREY16[2, 3]))
-    assert cause_of(tmp_path / "grey_key.png") == cause
+    assert cause_of(tmp_path / "grey_key.png") == SEE_THROUGH
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_a_see_through_grey_is_found_at_every_depth(tmp_path: Path, bits: int) -> None:
+    values = np.arange(2 * 2**bits, dtype=np.uint16).reshape(2, -1) % 2**bits
+    for key in (1, 2**bits - 1):
+        with (tmp_path / "a.png").open("wb") as file:
+            png.Writer(2**bits, 2, greyscale=True, bitdepth=bits, transparent=key).write(file, values.tolist())
+        assert cause_of(tmp_path / "a.png") == SEE_THROUGH
 
 
 def test_a_see_through_colour_that_does_not_occur_is_harmless(tmp_path: Path) -> None:
@@ -258,6 +268,45 @@ def test_flipped_bytes_give_pixels_or_one_sentence(tmp_path: Path) -> None:
     assert refused > 60
 
 
+@pytest.mark.parametrize(("depth", "colours", "row"), [(1, 0, 3), (8, 0, 10), (8, 2, 28), (16, 0, 19), (16, 2, 55)])
+def test_a_png_of_too_few_rows_is_not_filled_with_black(tmp_path: Path, depth: int, colours: int, row: int) -> None:
+    (tmp_path / "a.png").write_bytes(png_bytes(9, 7, depth, colours, zlib.compress(bytes(7 * row))))
+    assert read_image(tmp_path / "a.png").shape[:2] == (7, 9)
+    for missing in (1, row, 6 * row):
+        (tmp_path / "a.png").write_bytes(png_bytes(9, 7, depth, colours, zlib.compress(bytes(7 * row - missing))))
+        assert cause_of(tmp_path / "a.png") == DAMAGED
+
+
+def test_an_interlaced_png_of_too_few_rows_is_not_filled_with_black(tmp_path: Path) -> None:
+    whole = 3 + 2 + 4 + 2 * 3 + 2 * 6 + 4 * 5 + 3 * 10  # the seven passes over 9 x 7 pixels, each row with its filter
+    (tmp_path / "a.png").write_bytes(png_bytes(9, 7, 8, 0, zlib.compress(bytes(whole)), interlaced=1))
+    assert read_image(tmp_path / "a.png").shape == (7, 9)
+    for missing in (1, 10, 20):
+        (tmp_path / "a.png").write_bytes(png_bytes(9, 7, 8, 0, zlib.compress(bytes(whole - missing)), interlaced=1))
+        assert cause_of(tmp_path / "a.png") == DAMAGED
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("pixels", [GREY8, GREY16, GREY8.astype(np.float32)], ids=["8", "16", "float"])
+def test_a_tiff_with_a_hole_is_not_filled(tmp_path: Path, pixels: np.ndarray, compression: str | None) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", pixels, compression=compression, rowsperstrip=2)
+    whole = (tmp_path / "a.tif").read_bytes()
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        tags = [tiff.pages.first.tags[name] for name in ("StripOffsets", "StripByteCounts")]
+    for emptied in (tags[:1], tags[1:], tags):
+        damaged = bytearray(whole)
+        for tag in emptied:
+            size = tag.dtype.value if tag.dtype.value == 4 else 2
+            damaged[tag.valueoffset + size : tag.valueoffset + 2 * size] = bytes(size)
+        (tmp_path / "a.tif").write_bytes(damaged)
+        assert cause_of(tmp_path / "a.tif") == HOLES
+    for tag in tags:
+        damaged = bytearray(whole)
+        damaged[tag.offset + 4 : tag.offset + 8] = struct.pack("<I", 3)  # of four strips
+        (tmp_path / "a.tif").write_bytes(damaged)
+        assert cause_of(tmp_path / "a.tif") == HOLES
+
+
 def test_nan_and_infinity_are_counted(tmp_path: Path) -> None:
     values = GREY8.astype(np.float32)
     values[0, 0], values[1, 1] = np.nan, np.inf
@@ -306,12 +355,55 @@ def test_a_tiff_bomb_is_refused_by_its_header(tmp_path: Path, bits: int) -> None
         assert cause_of(tmp_path / "a.tif") == TOO_LARGE
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 10_001), (30_000, 1), (100_000, 1)])
+def test_an_image_too_long_to_be_padded_to_a_square_is_refused(tmp_path: Path, width: int, height: int) -> None:
+    cause = (
+        f"its header declares {width} x {height} pixels, more than 100,000,000 once padded to a square; "
+        "cut it into tiles or scale it down"
+    )
+    (tmp_path / "a.png").write_bytes(png_bytes(width, height, 8, 0, b""))
+    assert cause_of(tmp_path / "a.png") == cause
+    (tmp_path / "a.tif").write_bytes(tiff_bytes(width, height))
+    assert cause_of(tmp_path / "a.tif") == cause
+
+
+def test_an_image_of_10_000_pixels_in_a_row_is_read(tmp_path: Path) -> None:
+    Image.fromarray(np.full((1, 10_000), 90, np.uint8)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png").shape == (1, 10_000)
+
+
 def test_data_that_unpacks_to_more_than_the_header_says_is_refused(tmp_path: Path) -> None:
     flood = zlib.compress(bytes(20_000_000))
     (tmp_path / "a.png").write_bytes(png_bytes(9, 7, 16, 2, flood))
     assert cause_of(tmp_path / "a.png") == "it holds more data than its header declares"
     (tmp_path / "a.tif").write_bytes(tiff_bytes(9, 7, 16, flood, compression=8))
     assert cause_of(tmp_path / "a.tif") == "it holds more data than its header declares"
+
+
+def test_a_strip_that_unpacks_to_a_whole_page_is_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((1500, 1500), np.uint16), compression="zlib", rowsperstrip=1)
+    flood = zlib.compress(bytes(2 * 1500 * 1500))
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        page = tiff.pages.first
+        places = [page.tags[name].valueoffset for name in ("StripOffsets", "StripByteCounts")]
+        wide = [page.tags[name].dtype.value == 4 for name in ("StripOffsets", "StripByteCounts")]
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    for place, is_wide, value in zip(places, wide, (len(content), len(flood)), strict=True):
+        content[place : place + (4 if is_wide else 2)] = struct.pack("<I" if is_wide else "<H", value)
+    (tmp_path / "a.tif").write_bytes(content + flood)
+    assert cause_of(tmp_path / "a.tif") == "it holds more data than its header declares"
+
+
+def test_strips_that_lie_on_each_other_are_refused(tmp_path: Path) -> None:
+    block = zlib.compress(bytes(2 * 1500))
+    strips = struct.pack("<1500I", *[8] * 1500), struct.pack("<1500I", *[len(block)] * 1500)
+    first = 8 + len(block)
+    tags = [(256, 1, 1500), (257, 1, 1500), (258, 1, 16), (259, 1, 8), (262, 1, 1), (273, 1500, first), (277, 1, 1)]
+    tags += [(278, 1, 1), (279, 1500, first + 6000)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, count, value) for tag, count, value in tags)
+    head = struct.pack("<2sHI", b"II", 42, first + 12_000)
+    (tmp_path / "a.tif").write_bytes(head + block + b"".join(strips) + struct.pack("<H", 9) + entries + bytes(4))
+    assert cause_of(tmp_path / "a.tif") == DAMAGED
 
 
 @pytest.mark.slow
@@ -353,7 +445,7 @@ def test_files_that_are_no_image_are_named(tmp_path: Path) -> None:
         assert cause_of(tmp_path / name) == cause
 
 
-@pytest.mark.parametrize("kind", [np.int16, np.uint32, np.int32])
+@pytest.mark.parametrize("kind", [np.int8, np.int16, np.uint32, np.int32])
 def test_signed_and_32_bit_integers_are_refused(tmp_path: Path, kind: Any) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY8.astype(kind))
     expected = f"its pixels are {np.dtype(kind)}; save them as unsigned 8- or 16-bit integers or as float32"
@@ -363,6 +455,9 @@ def test_signed_and_32_bit_integers_are_refused(tmp_path: Path, kind: Any) -> No
 def test_what_is_not_a_readable_file_is_named(tmp_path: Path) -> None:
     assert cause_of(tmp_path / "absent.png") == "no such file or directory"
     assert cause_of(tmp_path) == "a folder, not a file"
+    with pytest.raises(UnreadableImageError) as caught:
+        read_image(tmp_path / "a\0.png")
+    assert str(caught.value) == f"{tmp_path}/a\\x00.png: no file has a zero byte in its name"
     (tmp_path / "loop.png").symlink_to("loop.png")
     assert cause_of(tmp_path / "loop.png") == "too many levels of symbolic links"
     os.mkfifo(tmp_path / "pipe.png")

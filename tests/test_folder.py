@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,46 @@ def test_linked_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/normal").symlink_to("../store")
     assert table(Folder(str(tmp_path / "data")).samples()) == [("normal/a.png", "normal", None)]
+
+
+def test_a_folder_that_two_ways_lead_to_is_refused(tmp_path: Path) -> None:
+    draw(tmp_path, "normal/a.png", "abnormal/b.png")
+    (tmp_path / "normal/x").symlink_to("../abnormal")
+    assert layout_error(tmp_path) == (
+        f"{tmp_path}/normal/x: expected every folder once, got {tmp_path}/abnormal again; remove the link."
+    )
+
+
+def test_folders_that_all_link_to_each_other_end_at_once(tmp_path: Path) -> None:
+    for one in range(9):
+        draw(tmp_path, f"{one}/a.png")
+        for other in set(range(9)) - {one}:
+            (tmp_path / f"{one}/to{other}").symlink_to(f"../{other}")
+    assert "expected every folder once" in layout_error(tmp_path)
+
+
+def test_folders_may_nest_deeper_than_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(tmp_path, "a.png")
+    monkeypatch.chdir(tmp_path)
+    try:
+        for _ in range(1100):
+            os.mkdir("d")
+            os.chdir("d")
+        (tmp_path / "a.png").rename("a.png")
+        (sample,) = Folder(str(tmp_path)).samples()
+        assert sample.name == "d/" * 1100 + "a.png"
+        assert sample.read().shape == (4, 4)
+    finally:
+        monkeypatch.undo()
+        subprocess.run(["rm", "-rf", tmp_path / "d"], check=True)  # too deep for pytest's own clean-up
+
+
+def test_a_path_longer_than_the_system_takes_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(20):
+        os.mkdir("d" * 250)
+        os.chdir("d" * 250)
+    assert layout_error(tmp_path).endswith(": expected a readable folder, got file name too long.")
 
 
 def test_odd_names_are_read(tmp_path: Path) -> None:

@@ -44,6 +44,14 @@ def test_options_are_read_as_their_fields_types() -> None:
         sources.parse("phantom", {"sead": "3"})
 
 
+def test_data_that_are_named_twice_are_refused(tmp_path: Path) -> None:
+    sentence = f"folder option path: expected nothing, as {tmp_path} says it already, got 'other'."
+    with pytest.raises(OptionError) as caught:
+        sources.parse(str(tmp_path), {"path": "other"})
+    assert str(caught.value) == sentence
+    assert sources.parse("folder", {"path": str(tmp_path)}) == Folder(str(tmp_path))
+
+
 def test_a_source_that_needs_an_argument_says_so() -> None:
     with pytest.raises(OptionError, match="data: expected npz:PATH, got 'npz'"):
         sources.parse("npz")

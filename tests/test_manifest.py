@@ -138,6 +138,7 @@ def test_parquet_without_pyarrow_says_what_to_install(folder: Path, monkeypatch:
             ",path\n0,1.png\n",
             ": expected columns with different names, got one without a name; name it or remove it.",
         ),
+        ("\n\npath;label\n1.png\n", ", line 4: expected 2 cells, as in the header, got 1."),
         ("path,label\n1.png\n", ", line 2: expected 2 cells, as in the header, got 1."),
         ('path,label\n"a\nb",x\n1.png,a,b\n', ", line 4: expected 2 cells, as in the header, got 3."),
         ("path,label\n,a\n", ", line 2: expected a path, got an empty cell."),
@@ -148,16 +149,23 @@ def test_parquet_without_pyarrow_says_what_to_install(folder: Path, monkeypatch:
         ("path,split\n1.png,dev\n", ", line 2: expected a split train, val, validation or test, got 'dev'."),
         (
             "path,label\n1.png,a\n2.png,\n",
-            ", line 3: expected a label, as in other rows, got an empty cell (1 of 2 rows); fill all rows or none.",
+            ", line 3: expected a label, as in other rows, got an empty cell or NaN (1 of 2 rows); "
+            "fill all rows or none.",
         ),
         (
             "path,patient_id\n1.png,\n2.png,P\n",
-            ", line 2: expected a patient_id, as in other rows, got an empty cell (1 of 2 rows); "
+            ", line 2: expected a patient_id, as in other rows, got an empty cell or NaN (1 of 2 rows); "
+            "fill all rows or none.",
+        ),
+        (
+            "path,label\n1.png,a\n2.png,NaN\n3.png, nan\n",
+            ", line 3: expected a label, as in other rows, got an empty cell or NaN (2 of 3 rows); "
             "fill all rows or none.",
         ),
         (
             "path,split\n1.png,train\n2.png,\n",
-            ", line 3: expected a split, as in other rows, got an empty cell (1 of 2 rows); fill all rows or none.",
+            ", line 3: expected a split, as in other rows, got an empty cell or NaN (1 of 2 rows); "
+            "fill all rows or none.",
         ),
         ('path\n"1.png\n', ", line 2: expected well-formed CSV, got unexpected end of data."),
     ],
@@ -176,6 +184,51 @@ def test_a_damaged_parquet_file_is_named(folder: Path) -> None:
     whole = (folder / "t.parquet").read_bytes()
     (folder / "t.parquet").write_bytes(whole[: len(whole) // 2])
     assert sentence(str(folder / "t.parquet")).startswith(": expected a Parquet file, got a damaged or truncated one (")
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "expected"),
+    [
+        ("label", [1.0, float("inf")], ", row 2: expected one text or number as label, got inf."),
+        ("patient_id", [["P1"], ["P2"]], ", row 1: expected one text or number as patient_id, got ['P1']."),
+        ("mask", [{"a": 1}, None], ", row 1: expected one text or number as mask, got {'a': 1}."),
+    ],
+)
+def test_parquet_cells_that_are_no_value_are_named(
+    folder: Path, column: str, values: list[object], expected: str
+) -> None:
+    parquet.write_table(pyarrow.table({"path": ["1.png", "2.png"], column: values}), folder / "t.parquet")
+    assert sentence(str(folder / "t.parquet")) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"), [(pyarrow.timestamp("us"), 10**18), (pyarrow.date32(), 2**30), (pyarrow.date32(), 2**22)]
+)
+def test_a_date_that_no_calendar_has_is_one_sentence(folder: Path, unit: pyarrow.DataType, value: int) -> None:
+    columns = {"path": ["1.png"], "when": pyarrow.array([value], unit)}
+    parquet.write_table(pyarrow.table(columns), folder / "t.parquet")
+    assert sentence(str(folder / "t.parquet")).startswith(
+        ": expected texts in UTF-8 and dates of the years 1 to 9999, got a cell that cannot be read ("
+    )
+
+
+def test_parquet_paths_may_be_bytes(folder: Path) -> None:
+    parquet.write_table(pyarrow.table({"path": [b"1.png"], "label": [b"\xff"]}), folder / "t.parquet")
+    (sample,) = Manifest(str(folder / "t.parquet")).samples()
+    assert (sample.name, sample.class_name) == ("1.png", "\\xff")
+    assert sample.read().shape == (3, 4)
+
+
+def test_blank_lines_before_the_header_do_not_matter(folder: Path) -> None:
+    (sample,) = Manifest(write(folder, "\r\n\npath;label\n1.png;a\n")).samples()
+    assert (sample.name, sample.class_name) == ("1.png", "a")
+
+
+def test_a_column_of_nan_is_an_empty_one(folder: Path) -> None:
+    table = write(folder, "path,label,mask,age\n1.png,nan,NaN,nan\n2.png,nan,m.png,3\n")
+    first, second = Manifest(table).samples()
+    assert (first.class_name, first.read_mask, first.subgroups) == (None, None, {"age": ""})
+    assert (second.read_mask is None, second.subgroups) == (False, {"age": "3"})
 
 
 def test_a_missing_table_is_one_sentence(tmp_path: Path) -> None:

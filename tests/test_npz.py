@@ -142,6 +142,43 @@ def test_companions_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     assert refusal(path, labels="nope").startswith("PATH: expected an array 'nope', got images, five, table")
 
 
+@pytest.mark.parametrize("key", ["labels", "patients", "ids"])
+@pytest.mark.parametrize(
+    ("values", "got"),
+    [
+        ([0.0, 0.0, 1.0, np.nan, 1.0, np.nan], "nan (2 of 6)"),
+        ([0.0, 0.0, 1.0, np.inf, 1.0, 0.0], "inf (1 of 6)"),
+        (["a", "b", "", "c", "", "d"], "an empty text (2 of 6)"),
+        (["a", "b", "nan", "c", "d", "NaN"], "nan (2 of 6)"),
+        ([b"a", b"", b"b", b"c", b"d", b"e"], "an empty text (1 of 6)"),
+    ],
+)
+def test_values_known_for_some_images_only_are_refused(
+    tmp_path: Path, key: str, values: list[object], got: str
+) -> None:
+    sentence = refusal(write(tmp_path, images=IMAGES, **{key: np.array(values)}))
+    assert sentence == f"PATH, {key}: expected a value for every image, got {got}; fill all or none."
+
+
+@pytest.mark.parametrize("values", [np.full(6, np.nan), np.array([""] * 6), np.array(["nan"] * 6)])
+def test_values_known_for_no_image_are_none(tmp_path: Path, values: np.ndarray) -> None:
+    samples = NPZ(write(tmp_path, images=IMAGES, labels=values, patients=values, names=values)).samples()
+    assert {(s.class_name, s.patient) for s in samples} == {(None, None)}
+    assert [s.name for s in samples] == list("012345")
+
+
+def test_labels_that_are_no_numbers_or_texts_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, images=IMAGES, labels=np.zeros(6, "M8[s]"))
+    assert refusal(path) == "PATH, labels: expected numbers or texts, got datetime64[s]."
+    path = write(tmp_path, images=IMAGES, labels=np.zeros(6, [("a", "i4")]))
+    assert refusal(path) == "PATH, labels: expected numbers or texts, got [('a', '<i4')]."
+
+
+def test_a_label_of_minus_one_is_a_class(tmp_path: Path) -> None:
+    samples = NPZ(write(tmp_path, images=IMAGES, labels=np.array([0.0, 1.0, 0.5, -1.0, 0.0, 1.0]))).samples()
+    assert [s.class_name for s in samples] == ["0", "1", "0.5", "-1", "0", "1"]
+
+
 def test_missing_images_are_told_with_the_keys_found(tmp_path: Path) -> None:
     sentence = refusal(write(tmp_path, a=IMAGES, b=IMAGES))
     assert sentence == "PATH: expected an array 'images', got a, b; choose one with -o images=KEY."
@@ -231,6 +268,57 @@ def test_a_header_that_lies_about_its_size_takes_no_memory(tmp_path: Path) -> No
 def test_members_that_are_no_arrays_are_refused(tmp_path: Path) -> None:
     assert "damaged or truncated array" in refusal(zip_with(tmp_path / "a.npz", b"plain text"))
     assert "damaged or truncated array" in refusal(zip_with(tmp_path / "b.npz", b"plain text", "images"))
+
+
+def test_damage_of_every_kind_of_archive_is_one_sentence(tmp_path: Path) -> None:
+    plain = io.BytesIO()
+    np.save(plain, IMAGES)
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(tmp_path / "a.npz", "w", kind) as archive:
+            archive.writestr("images.npy", plain.getvalue())
+        content = bytearray((tmp_path / "a.npz").read_bytes())
+        content[60:90] = b"\xff" * 30
+        (tmp_path / "a.npz").write_bytes(content)
+        assert "expected numbers, got a damaged or truncated array" in refusal(str(tmp_path / "a.npz"))
+
+
+def test_a_header_of_open_brackets_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr':'|u1','fortran_order':False,'shape':" + b"(" * 3000 + b"}\n"
+    member = b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header
+    assert "got a damaged or truncated array" in refusal(zip_with(tmp_path / "a.npz", member))
+
+
+def test_a_member_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    content = Path(zip_with(tmp_path / "a.npz", b"x", "imagés.npy")).read_bytes()
+    (tmp_path / "a.npz").write_bytes(content.replace("é".encode(), b"\xff\xfe"))
+    assert ": expected an .npz archive, got a damaged or truncated file (" in refusal(str(tmp_path / "a.npz"))
+
+
+@pytest.mark.parametrize("name", ["A.NPY", "renamed.npz"])
+def test_a_single_array_is_told_by_its_content_or_its_suffix_in_any_case(tmp_path: Path, name: str) -> None:
+    np.save(tmp_path / "a.npy", IMAGES)
+    (tmp_path / "a.npy").rename(tmp_path / name)
+    np.testing.assert_array_equal(ns.load(str(tmp_path / name), labelled=False).samples[2].read(), IMAGES[2])
+
+
+def test_images_too_long_to_be_padded_to_a_square_are_refused(tmp_path: Path) -> None:
+    sentence = refusal(write(tmp_path, images=np.zeros((2, 1, 10_001), np.uint8)))
+    assert sentence == (
+        "PATH: expected images of at most 100,000,000 pixels once padded to a square, got (2, 1, 10001)."
+    )
+
+
+def test_masks_of_texts_are_refused_and_masks_with_nan_named(tmp_path: Path) -> None:
+    path = write(tmp_path, images=IMAGES, masks=np.full(IMAGES.shape, "x"))
+    assert refusal(path) == "PATH, masks: expected masks of numbers, got <U1."
+    masks = np.zeros(IMAGES.shape, np.float32)
+    masks[1, 2, 3] = np.nan
+    good, bad = NPZ(write(tmp_path, images=IMAGES, masks=masks)).samples()[:2]
+    assert good.read_mask is not None
+    assert not good.read_mask().any()
+    assert bad.read_mask is not None
+    with pytest.raises(UnreadableImageError, match=r"^1: its mask holds NaN$"):
+        bad.read_mask()
 
 
 def test_a_real_set_with_masks_is_read(real_data: object) -> None:

@@ -166,5 +166,13 @@ def test_copies_and_conflicting_labels_are_told_apart() -> None:
     ]
 
 
+def test_a_note_on_copies_gives_no_orders_to_a_terminal() -> None:
+    samples = [sample("a\n", 0, class_name="\x1b[31mred"), sample("b", 1, class_name="blue")]
+    assert duplicate_notes(samples, ["h", "h"]) == [
+        "1 images stand in the data more than once (first: a\\n, b)",
+        "1 equal images carry conflicting labels (first: a\\n (\\x1b[31mred), b (blue))",
+    ]
+
+
 def test_distinct_images_leave_no_note() -> None:
     assert duplicate_notes([sample("a"), sample("b")], ["h1", "h2"]) == []

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -23,10 +23,21 @@ from PIL import Image
 
 from .types import Pixels
 
-__all__ = ["MAX_PIXELS", "Refused", "decode", "decode_tiff", "see_through", "size_of", "size_of_tiff", "too_large"]
+__all__ = [
+    "MAX_PIXELS",
+    "Refused",
+    "damaged",
+    "decode",
+    "decode_tiff",
+    "other_depth",
+    "see_through",
+    "size_of",
+    "size_of_tiff",
+    "too_large",
+]
 
 MAX_PIXELS = 100_000_000
-"""Headers that declare more (a 10,000 x 10,000 image) are refused before any memory is taken."""
+"""Headers that declare more (than 10,000 x 10,000), padded to a square, are refused before memory is taken."""
 
 _ORIENTATION = 0x0112  # the Exif and TIFF tag
 _SIDEWAYS = (5, 6, 7, 8)
@@ -41,6 +52,11 @@ _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = {
 }
 _DEFLATE = ("ADOBE_DEFLATE", "DEFLATE")
 _TIFFFILE_CODECS = ("NONE", "PACKBITS", *_DEFLATE)
+_PNG_SAMPLES: Mapping[int, int] = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the header's colour type
+_WHOLE = ((0, 0, 1, 1),)
+_ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+_SLACK = 4096  # bytes that a writer may have left behind the last row
+_AT_ONCE = 1 << 20  # bytes
 
 
 class Refused(Exception):
@@ -57,6 +73,16 @@ def see_through() -> Refused:
     return Refused("it has see-through pixels, whose grey value is unknown; save it without transparency")
 
 
+def damaged() -> Refused:
+    """Bytes are missing or wrong; which ones would help nobody."""
+    return Refused("the file is truncated or damaged")
+
+
+def other_depth(dtype: object) -> Refused:
+    """Pixels of a type that no part of the program takes."""
+    return Refused(f"its pixels are {dtype}; save them as unsigned 8- or 16-bit integers or as float32")
+
+
 def size_of(file: BinaryIO, kind: str) -> tuple[int, int]:
     """Return (h, w) of a PNG, JPEG, WebP or BMP, turned as Exif says."""
     with Image.open(file, formats=[kind]) as image:
@@ -69,9 +95,7 @@ def decode(file: BinaryIO, kind: str) -> Pixels:
     with Image.open(file, formats=[kind]) as image:
         _check_header(image)
         image.load()  # also finds a truncated file before the slower 16-bit decoder starts
-        pixels = _sixteen_bit_png(file) if kind == "PNG" else None
-        pixels = _from_pillow(image) if pixels is None else pixels
-        _refuse_key_colour(pixels, image.info.get("transparency"))
+        pixels = _png(file, image) if kind == "PNG" else _from_pillow(image)
         return _turned(pixels, image.getexif().get(_ORIENTATION, 1))
 
 
@@ -90,6 +114,8 @@ def decode_tiff(file: BinaryIO) -> Pixels:
         pixels = page.asarray(maxworkers=1)
         pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
         return _turned(_black_is_zero(pixels, page), _orientation(page))
+    if page.dtype == np.int8:  # Pillow takes it for uint8
+        raise other_depth(page.dtype)
     if not deep:
         return _decode_with_libtiff(file)
     if grey and (page.dtype == np.uint16 or (page.dtype == np.float32 and page.parent.byteorder == "<")):
@@ -111,7 +137,15 @@ def _first_page(file: BinaryIO) -> tifffile.TiffPage:
         raise Refused(f"it has {page.samplesperpixel} channels; expected grey or RGB")
     if page.dtype is None:
         raise Refused(f"its pixels have {page.bitspersample} bits; save them with 8 or 16, or as float32")
+    _check_strips(page)
     return page
+
+
+def _check_strips(page: tifffile.TiffPage) -> None:
+    """Refuse a page with holes, which both decoders would fill with zeros or with other rows."""
+    tables = page.dataoffsets, page.databytecounts
+    if any(0 in table or len(table) < math.prod(page.chunked) for table in tables):
+        raise Refused("some of its strips or tiles hold no data; save it again")
 
 
 def _tifffile_has_codec(page: tifffile.TiffPage) -> bool:
@@ -168,6 +202,11 @@ def _check_size(width: int, height: int) -> None:
         raise too_large()
     if not width * height:
         raise Refused(f"its header declares {width} x {height} pixels")
+    if max(width, height) ** 2 > MAX_PIXELS:  # a method's images are square, and padding makes them so
+        raise Refused(
+            f"its header declares {width} x {height} pixels, more than {MAX_PIXELS:,} once padded to a square; "
+            "cut it into tiles or scale it down"
+        )
 
 
 def _check_frames(frames: int) -> None:
@@ -193,43 +232,80 @@ def _from_pillow(image: Image.Image) -> Pixels:
     return pixels.astype(np.uint16) if image.mode.startswith("I;16") else pixels
 
 
-def _sixteen_bit_png(file: BinaryIO) -> Pixels | None:
-    """Decode a PNG whose header says 16-bit colour or alpha, None for any other."""
+def _png(file: BinaryIO, image: Image.Image) -> Pixels:
+    """Decode a PNG that Pillow has loaded, if all its rows are there and nothing is see-through."""
     file.seek(24)
-    depth, colours = file.read(2)
-    if depth != 16 or colours == 0:
-        return None
+    bits, colours, *_, interlaced = file.read(5)
+    declared = _png_bytes(image.width, image.height, bits * _PNG_SAMPLES[colours], bool(interlaced))
+    _check_inflation(_idat(file), declared, declared)
+    pixels = _sixteen_bit_png(file) if bits == 16 and colours else _from_pillow(image)
+    _refuse_key_colour(pixels, image.info.get("transparency"), bits)
+    return pixels
+
+
+def _png_bytes(width: int, height: int, bits: int, interlaced: bool) -> int:
+    """Count a PNG's bytes before compression: every row of every pass begins with a filter byte."""
+    steps = _ADAM7 if interlaced else _WHOLE
+    sizes = [(-((x - width) // across), -((y - height) // down)) for x, y, across, down in steps]
+    return sum(rows * (1 + -(-columns * bits // 8)) for columns, rows in sizes if columns > 0 and rows > 0)
+
+
+def _idat(file: BinaryIO) -> Iterator[bytes]:
+    """Yield a PNG's compressed pixels, chunk by chunk."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
+        size = int.from_bytes(head[:4], "big")
+        if head[4:] == b"IDAT":
+            yield file.read(size)
+        else:
+            file.seek(size, os.SEEK_CUR)
+        file.seek(4, os.SEEK_CUR)  # the chunk's checksum
+
+
+def _sixteen_bit_png(file: BinaryIO) -> Pixels:
+    """Decode a PNG of 16-bit colour or alpha."""
     import png
 
     file.seek(0)
-    data = file.read()
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
-    compressed = b"".join(body for kind, body in png.Reader(bytes=data).chunks() if kind == b"IDAT")
-    _check_inflation(compressed, 2 * (8 * width + 1) * height)  # 4 samples of 2 bytes, a filter byte, interlacing
-    width, height, rows, facts = png.Reader(bytes=data).read()
+    width, height, rows, facts = png.Reader(file=file).read()
     return np.vstack([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, facts["planes"])
 
 
 def _check_tiff_inflation(file: BinaryIO, page: tifffile.TiffPage) -> None:
-    if tifffile.COMPRESSION(page.compression).name in _DEFLATE:
-        sample = page.nbytes // page.size  # bytes
-        tile = min(math.prod(page.chunks), MAX_PIXELS) * sample  # may be larger than the image
-        for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
-            file.seek(offset)
-            _check_inflation(file.read(size), max(page.nbytes, tile))
+    """Refuse strips or tiles that unpack to more than their own place in the page, or to too much together."""
+    codec = tifffile.COMPRESSION(page.compression).name
+    if codec != "NONE" and sum(page.databytecounts) > page.parent.filehandle.size:
+        raise damaged()  # cut off, or strips that lie on each other: a small file would unpack for hours
+    if codec not in _DEFLATE:
+        return
+    # a tile may reach beyond the image; a strip's rows end with it, whatever its header says
+    place = math.prod(page.chunks) if page.is_tiled else min(math.prod(page.chunks), page.size)
+    if place * len(page.dataoffsets) > 2 * MAX_PIXELS * page.samplesperpixel:
+        raise too_large()
+    sample = page.nbytes // page.size  # bytes
+    for offset, size in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(offset)
+        _check_inflation([file.read(size)], 0, place * sample)
 
 
-def _check_inflation(compressed: bytes, most: int) -> None:
-    """Refuse data that unpacks to more than the header declares: pypng and tifffile would unpack all of it."""
-    slack = 4096  # interlacing adds filter bytes
-    if len(zlib.decompressobj().decompress(compressed, most + slack)) == most + slack:
+def _check_inflation(packed: Iterable[bytes], least: int, most: int) -> None:
+    """Refuse a deflate stream of less or more bytes than the header declares, before a decoder unpacks all of it."""
+    inflate, size = zlib.decompressobj(), 0
+    for piece in packed:
+        while size <= most + _SLACK and (part := inflate.decompress(piece, _AT_ONCE)):
+            size, piece = size + len(part), inflate.unconsumed_tail
+    if size < least:
+        raise damaged()
+    if size > most + _SLACK:
         raise Refused("it holds more data than its header declares")
 
 
-def _refuse_key_colour(pixels: Pixels, key: object) -> None:
+def _refuse_key_colour(pixels: Pixels, key: object, bits: int) -> None:
     """Refuse an image in which PNG's one see-through colour occurs (a palette's is in its alpha already)."""
     if isinstance(key, int | tuple) and pixels.shape[2:] in ((), (3,)):
-        match = pixels == np.asarray(key)
+        most = 2**bits - 1
+        shown = (np.asarray(key) & most) * (255 // most if bits < 8 else 1)  # Pillow stretches fewer bits to eight
+        match = pixels == shown
         if bool((match.all(axis=-1) if pixels.ndim == 3 else match).any()):
             raise see_through()
 

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from . import methods
-from .errors import TooFewImagesError
+from .errors import TooFewImagesError, UnreadableImageError, UnreadableImagesError
 from .evaluation import Evaluation, PairedDifference, evaluate, paired
 from .images import batches
 from .methods.trivial import Direction, Statistic, Trivial
 from .model import Model, fit, rescore
+from .own_images import chosen
 from .partitions import Partition
 from .scoring import Scoring
 from .statistics import Interval, holm
@@ -74,6 +75,7 @@ def assess(
     Raises:
         LeakageError: A test image was used in fitting.
         TooFewImagesError: No labelled test image.
+        UnreadableImagesError: Images or their masks cannot be read, and `skip_unreadable` is off or none is left.
     """
     samples, part = model.test_samples(collection)
     samples = [sample for sample in samples if sample.label is not None]
@@ -83,6 +85,7 @@ def assess(
     model.check_unseen(prepared)
     if collection.spec == model.provenance["data"]["spec"]:
         model.check_unchanged(prepared)
+    prepared, masks = _with_masks(model, prepared, skip_unreadable)
     began = time.perf_counter()
     scores = model.scores(prepared.images, progress=progress)
     seconds = time.perf_counter() - began
@@ -96,7 +99,7 @@ def assess(
         flags=flags,
         groups=groups,
         subgroups=_subgroups(prepared.samples),
-        **_pixels(model, prepared, progress),
+        **_pixels(model, prepared, masks, progress),
     )
     return Assessment(
         model,
@@ -135,15 +138,32 @@ def _subgroups(samples: Sequence[Sample]) -> dict[str, list[str]]:
     return {column: [sample.subgroups.get(column, "") for sample in samples] for column in columns}
 
 
-def _pixels(model: Model, prepared: Prepared, progress: bool) -> dict[str, Any]:
-    """Masks and maps, where the data has the ones and the model draws the others."""
-    readers = [sample.read_mask for sample in prepared.samples]
+def _with_masks(
+    model: Model, prepared: Prepared, skip_unreadable: bool
+) -> tuple[Prepared, npt.NDArray[np.bool_] | None]:
+    """Read the masks, where the data has them and the model draws maps; leave out images whose mask cannot be read."""
     if not model.localizes or not any(sample.read_mask and sample.label for sample in prepared.samples):
+        return prepared, None
+    empty = np.zeros((model.preprocessor.size,) * 2, bool)
+    masks: dict[int, npt.NDArray[np.bool_]] = {}
+    problems = []
+    for row, sample in enumerate(prepared.samples):
+        try:
+            masks[row] = model.preprocessor.mask(sample.read_mask()) if sample.read_mask else empty
+        except UnreadableImageError as problem:
+            problems.append(problem)
+    if problems and not (skip_unreadable and masks):
+        raise UnreadableImagesError(problems, len(prepared.samples))
+    kept = replace(chosen(prepared, np.array(list(masks), int)), problems=(*prepared.problems, *problems))
+    return kept, np.array(list(masks.values()), bool)
+
+
+def _pixels(model: Model, prepared: Prepared, masks: npt.NDArray[np.bool_] | None, progress: bool) -> dict[str, Any]:
+    """Masks and maps, where there are masks to compare the maps with."""
+    if masks is None:
         return {}
-    size = model.preprocessor.size
-    masks = [model.preprocessor.mask(read()) if read else np.zeros((size, size), bool) for read in readers]
     maps = np.stack(list(model.maps(prepared.images, progress=progress)))
-    found = {"masks": np.stack(masks), "maps": maps}
+    found = {"masks": masks, "maps": maps}
     return found if model.normal_maps is None else found | {"pred_masks": np.stack([model.marked(one) for one in maps])}
 
 

@@ -26,7 +26,7 @@ from ._decoders import MAX_PIXELS, Refused
 from .errors import UnreadableImageError
 from .types import Pixels
 
-__all__ = ["MAX_PIXELS", "image_size", "read_image", "read_mask"]
+__all__ = ["MAX_PIXELS", "image_size", "printable", "read_image", "read_mask"]
 
 _MAGIC: Mapping[bytes, str] = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -90,7 +90,7 @@ def read_mask(path: Path, image: Path | None = None) -> Bool[np.ndarray, "h w"]:
     mask = np.asarray(marked.any(axis=-1) if pixels.ndim == 3 else marked)
     if image is not None and mask.shape != (wanted := image_size(image)):
         sizes = "the mask is {1} x {0} pixels, its image {3} x {2}".format(*mask.shape, *wanted)
-        raise UnreadableImageError(_printable(path), f"{sizes}; both must have the same size")
+        raise UnreadableImageError(printable(str(path)), f"{sizes}; both must have the same size")
     return mask
 
 
@@ -118,13 +118,15 @@ def _one_cause(path: Path) -> Iterator[None]:
         cause, reason = str(_decoders.too_large()), None
     except Exception as error:  # decoders of untrusted bytes raise anything: struct.error, IndexError, SyntaxError ...
         known = isinstance(error, OSError) and error.errno and error.strerror
-        cause, reason = str(known).lower() if known else "the file is truncated or damaged", error
-    raise UnreadableImageError(_printable(path), cause) from reason
+        cause, reason = str(known).lower() if known else str(_decoders.damaged()), error
+    raise UnreadableImageError(printable(str(path)), cause) from reason
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
     """Open a regular file and tell its kind from its first bytes."""
+    if "\0" in str(path):
+        raise Refused("no file has a zero byte in its name")
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
         raise Refused("a folder, not a file" if stat.S_ISDIR(mode) else "not a regular file")
@@ -157,7 +159,7 @@ def _read(file: BinaryIO, kind: str) -> Pixels:
     if np.issubdtype(pixels.dtype, np.floating):
         pixels = _finite(pixels)
     if pixels.dtype not in (np.uint8, np.uint16, np.float32):
-        raise Refused(f"its pixels are {pixels.dtype}; save them as unsigned 8- or 16-bit integers or as float32")
+        raise _decoders.other_depth(pixels.dtype)
     if pixels.ndim not in (2, 3) or not pixels.size:
         raise Refused(f"its pixels have the shape {pixels.shape}; expected (h, w) or (h, w, 3)")
     return np.ascontiguousarray(_without_alpha(pixels))
@@ -185,7 +187,6 @@ def _without_alpha(pixels: Pixels) -> Pixels:
     return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
 
 
-def _printable(path: Path) -> str:
-    """Keep odd names on one line: line breaks and undecodable bytes are escaped."""
-    text = str(path)
+def printable(text: str) -> str:
+    """Keep odd names on one line, and from giving orders to a terminal: what is not printable is escaped."""
     return text if text.isprintable() else repr(text)[1:-1]

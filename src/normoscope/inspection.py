@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import needed_for
+from .decoding import printable
 from .errors import TooFewImagesError, UnreadableImageError
 from .images import content_hash
 from .splits import PARTS, duplicate_notes, split
@@ -29,18 +30,18 @@ class Inspection:
         spec: The data.
         classes: (split, class) to number of images.
         shapes: Image shape and depth to number of images, most frequent first.
-        grey: Smallest and largest pixel value, and how many images are constant.
+        grey: Smallest and largest pixel value, None where no image can be read, and how many images are constant.
         patients: Number of patient ids, None where not every image has one.
         masks: Images with a lesion mask.
         parts: Part to number of images, None while the normal class is not named or no normal is left to train on.
-        problems: Images that cannot be read.
+        problems: Images that cannot be read, and masks of images that can.
         notes: Sentences to act on.
     """
 
     spec: str
     classes: Mapping[tuple[str, str], int]
     shapes: Mapping[str, int]
-    grey: tuple[float, float, int]
+    grey: tuple[float | None, float | None, int]
     patients: int | None
     masks: int
     parts: Mapping[str, int] | None
@@ -62,24 +63,26 @@ class Inspection:
         }
 
     def table(self) -> str:
-        """Return everything as text."""
+        """Return everything as text, one line for each fact, whatever control characters the names hold."""
+        low, high, constant = self.grey
         rows = [f"{self.spec}: {sum(self.classes.values())} images"]
         rows += [f"  {s:<12}{c:<24}{n:>8}" for (s, c), n in self.classes.items()]
         rows += ["shape and depth", *(f"  {shape:<36}{n:>8}" for shape, n in list(self.shapes.items())[:8])]
         if len(self.shapes) > 8:
             rows.append(f"  and {len(self.shapes) - 8} more shapes")
-        rows.append(f"grey values  {self.grey[0]:g} to {self.grey[1]:g}; constant images: {self.grey[2]}")
+        grey = "not known" if low is None else f"{low:g} to {high:g}; constant images: {constant}"
+        rows.append(f"grey values  {grey}")
         rows.append(f"patients     {'not known' if self.patients is None else self.patients}")
         rows.append(f"masks        {self.masks}")
         if self.parts is not None:
             rows.append("parts        " + ", ".join(f"{part} {n}" for part, n in self.parts.items()))
         rows.append(f"unreadable   {len(self.problems)}")
         rows += [f"  {problem}" for problem in self.problems]
-        return "\n".join([*rows, *(f"note: {sentence}" for sentence in self.notes)])
+        return "\n".join(map(printable, [*rows, *(f"note: {sentence}" for sentence in self.notes)]))
 
 
 def inspect(collection: Collection, *, progress: bool = False) -> Inspection:
-    """Read every image once and tell what is there."""
+    """Read every image and its mask once and tell what is there."""
     from tqdm import tqdm
 
     shapes: Counter[str] = Counter()
@@ -93,6 +96,7 @@ def inspect(collection: Collection, *, progress: bool = False) -> Inspection:
         except UnreadableImageError as problem:
             problems.append(problem)
             continue
+        problems += _mask_problems(sample)
         kept.append(sample)
         hashes.append(content_hash(pixels))
         shapes[f"{' x '.join(map(str, pixels.shape))} {pixels.dtype}"] += 1
@@ -105,13 +109,22 @@ def inspect(collection: Collection, *, progress: bool = False) -> Inspection:
         collection.spec,
         dict(sorted(classes.items())),
         dict(shapes.most_common()),
-        (low, high, constant),
+        (low, high, constant) if kept else (None, None, 0),
         patients,
         sum(s.read_mask is not None for s in collection.samples),
         parts,
         tuple(problems),
         (*collection.notes, *_advice(collection, parts, shapes, constant), *duplicate_notes(kept, hashes)),
     )
+
+
+def _mask_problems(sample: Sample) -> list[UnreadableImageError]:
+    try:
+        if sample.read_mask is not None:
+            sample.read_mask()
+    except UnreadableImageError as problem:
+        return [problem]
+    return []
 
 
 def _parts(collection: Collection) -> dict[str, int] | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .decoding import printable
 from .errors import LeakageError, TooFewImagesError
 from .types import Collection, Sample
 
@@ -156,9 +157,9 @@ def duplicate_notes(samples: Sequence[Sample], hashes: Sequence[str]) -> list[st
     conflicts = [group for group in copies if len({s.label for s in group}) > 1]
     notes = []
     if copies:
-        first = ", ".join(s.name for s in copies[0])
+        first = ", ".join(printable(s.name) for s in copies[0])
         notes.append(f"{len(copies)} images stand in the data more than once (first: {first})")
     if conflicts:
-        first = ", ".join(f"{s.name} ({s.class_name})" for s in conflicts[0])
+        first = ", ".join(printable(f"{s.name} ({s.class_name})") for s in conflicts[0])
         notes.append(f"{len(conflicts)} equal images carry conflicting labels (first: {first})")
     return notes

@@ -72,11 +72,14 @@ def parse(spec: str, options: Mapping[str, str] | None = None) -> Source:
     cls = source_class(name)
     fields = {f.name: f for f in dataclasses.fields(cast("type", cls))}
     values: dict[str, object] = {}
+    first = next(iter(fields))
     if argument:
-        values[next(iter(fields))] = argument
+        values[first] = argument
     for key, text in (options or {}).items():
         if key not in fields:
             raise OptionError(f"option of source {name}", key, "one of " + ", ".join(fields))
+        if key == first and argument:
+            raise OptionError(f"{name} option {key}", text, f"nothing, as {spec} says it already")
         values[key] = _convert(f"{name} option {key}", text, str(fields[key].type))
     missing = [
         f.name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import IO, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataNotFoundError, LayoutError, UnreadableImageError
+from ..decoding import MAX_PIXELS
+from ..errors import DISK_FULL, DataNotFoundError, LayoutError, UnreadableImageError
 from ..images import allocate
 from ..types import Pixels, Sample, Split
 
@@ -30,12 +30,12 @@ def keys(path: Path) -> list[str]:
     """
     if not path.is_file():
         raise DataNotFoundError(str(path), str(path.parent), "check the path")
-    if path.suffix == ".npy":
-        return ["images"]
     try:
+        if _is_npy(path):
+            return ["images"]
         with zipfile.ZipFile(path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    except Exception as error:  # parsers of untrusted bytes raise anything: UnicodeDecodeError, struct.error ...
         cause = "an empty file" if path.stat().st_size == 0 else f"a damaged or truncated file ({error})"
         raise LayoutError(str(path), "an .npz archive", cause, "write or download it again") from None
 
@@ -47,23 +47,22 @@ def read_array(path: Path, key: str) -> Array:
         LayoutError: Damaged, truncated, or holds Python objects.
     """
     try:
-        if path.suffix == ".npy":
+        if _is_npy(path):
             return cast("Array", np.lib.format.open_memmap(path, mode="r"))
         with zipfile.ZipFile(path) as archive, archive.open(key + ".npy") as member:
             return _read_member(member, archive.getinfo(key + ".npy").file_size)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        KeyError,
-        MemoryError,
-        OSError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except Exception as error:  # as above: zlib.error, LZMAError, TokenError, MemoryError ...
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise
         cause = "Python objects" if "Python objects" in str(error) else f"a damaged or truncated array ({error})"
         todo = "write plain numeric arrays" if cause == "Python objects" else "write or download it again"
         raise LayoutError(f"{path}, array {key!r}", "numbers", cause, todo) from None
+
+
+def _is_npy(path: Path) -> bool:
+    """Tell a single array by its name or, under any other name, by its first bytes."""
+    with path.open("rb") as file:
+        return path.suffix.lower() == ".npy" or file.read(6) == b"\x93NUMPY"
 
 
 def _read_member(member: IO[bytes], size: int) -> Array:
@@ -98,6 +97,8 @@ def check_images(where: str, array: Array) -> Array:
         array = array[..., 0]
     if not (array.ndim == 3 or (array.ndim == 4 and array.shape[-1] == 3)) or 0 in array.shape:
         raise LayoutError(where, "images of shape (n, h, w) or (n, h, w, 3)", f"shape {array.shape}")
+    if max(array.shape[1:3]) ** 2 > MAX_PIXELS:
+        raise LayoutError(where, f"images of at most {MAX_PIXELS:,} pixels once padded to a square", str(array.shape))
     if array.dtype in (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.float32)):
         return array
     if array.dtype == np.float64:
@@ -118,8 +119,12 @@ def row_reader(array: Array, index: int, name: str) -> partial[Pixels]:
     return partial(_row, array, index, name)
 
 
-def _mask_row(masks: Array, index: int) -> Pixels:
-    return np.asarray(masks[index] > 0)
+def _mask_row(masks: Array, index: int, name: str) -> Pixels:
+    """Read one mask: every pixel above zero; NaN is refused."""
+    mask = np.asarray(masks[index])
+    if mask.dtype.kind == "f" and np.isnan(mask).any():
+        raise UnreadableImageError(name, "its mask holds NaN")
+    return np.asarray(mask > 0)
 
 
 def samples_of(
@@ -138,7 +143,7 @@ def samples_of(
             class_name=None if classes is None else classes[i],
             split=split,
             patient=None if patients is None else patients[i],
-            read_mask=None if masks is None else partial(_mask_row, masks, i),
+            read_mask=None if masks is None else partial(_mask_row, masks, i, name),
         )
         for i, name in enumerate(names)
     ]

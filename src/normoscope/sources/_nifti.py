@@ -8,6 +8,8 @@ radiologist looks at them, however the file orders its axes.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +22,11 @@ from ..errors import MissingExtraError, UnreadableImageError
 
 __all__ = ["axial_stack", "require_nibabel"]
 
-MAX_VOXELS = 500_000_000
+MAX_VOXELS = 100_000_000
 """Headers that declare more are refused before any memory is taken; a BraTS volume has nine million."""
+
+_DAMAGED = "the file is truncated or damaged"
+_MOST_PACKED = 1032  # bytes that one byte of a gzip file can become
 
 
 class _Refused(Exception):
@@ -56,7 +61,10 @@ def axial_stack(path: Path) -> Float32[np.ndarray, "s h w"]:
             image = nibabel.load(path)
         except nibabel.filebasedimages.ImageFileError:
             raise _Refused("not a NIfTI file") from None
+        except nibabel.spatialimages.HeaderDataError as error:
+            raise _Refused(f"its header is not valid ({error})") from None
         _check_header(image)
+        _check_size(path, image)
         volume = np.asarray(image.dataobj, dtype=np.float32).reshape(image.shape[:3])
         orientations = nibabel.orientations
         turn = orientations.ornt_transform(
@@ -72,24 +80,36 @@ def axial_stack(path: Path) -> Float32[np.ndarray, "s h w"]:
 def _check_header(image: Any) -> None:
     """Refuse what is not one grey volume of a sensible size."""
     shape = image.shape
-    if len(shape) < 3 or any(side != 1 for side in shape[3:]):
+    if len(shape) < 3 or min(shape) < 1 or any(side != 1 for side in shape[3:]):
         size = " x ".join(map(str, shape))
         raise _Refused(f"its shape is {size}; expected one volume of three dimensions")
-    if np.prod(shape, dtype=object) > MAX_VOXELS:
+    if math.prod(shape) > MAX_VOXELS:
         raise _Refused(f"its header declares more than {MAX_VOXELS:,} voxels")
     if image.get_data_dtype().kind not in "iuf":
         raise _Refused(f"its voxels are {image.get_data_dtype()}; expected one grey value each")
 
 
+def _check_size(path: Path, image: Any) -> None:
+    """Refuse a file too short for its header, as nibabel would take the memory first."""
+    declared = int(image.dataobj.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+    if path.stat().st_size * (_MOST_PACKED if path.suffix.lower() == ".gz" else 1) < declared:
+        raise _Refused(_DAMAGED)
+
+
 @contextmanager
 def _one_cause(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong inside into one error that names the file and one cause."""
+    """Turn whatever goes wrong inside into one error that names the file and one cause; nibabel's log keeps silent."""
+    log = logging.getLogger("nibabel.global")  # writes to standard error itself
+    was, log.disabled = log.disabled, True
     try:
-        yield
+        with np.errstate(over="ignore"):  # of scale factors; what became infinite is counted
+            yield
         return
     except _Refused as refusal:
         cause, reason = str(refusal), None
     except Exception as error:  # parsers of untrusted bytes raise anything: EOFError, HeaderDataError, zlib.error ...
         known = isinstance(error, OSError) and error.errno and error.strerror
-        cause, reason = str(known).lower() if known else "the file is truncated or damaged", error
+        cause, reason = str(known).lower() if known else _DAMAGED, error
+    finally:
+        log.disabled = was
     raise UnreadableImageError(str(path), cause) from reason

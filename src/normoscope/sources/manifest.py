@@ -4,14 +4,16 @@
     scans/001.png,normal,P1,,train,f
     scans/002.png,lesion,P2,masks/002.png,test,m
 
-`path` is needed; `mask` may be empty in a row; `label`, `patient_id` and `split` are filled in all rows or in none;
-every other column is a subgroup. CSV is UTF-8, separated by comma, semicolon or tab. The normal class must be named.
+`path` is needed; `mask` may be empty in a row; `label`, `patient_id` and `split` are filled in all rows or in none,
+where `nan` and `NaN` count as empty; every other column is a subgroup. CSV is UTF-8, separated by comma, semicolon or
+tab. The normal class must be named.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,11 +98,11 @@ def _read_csv(table: Path) -> tuple[list[str], list[tuple[str, _Row]]]:
         text = table.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LayoutError(str(table), "UTF-8 text", f"byte {error.start} that is not", "save it as UTF-8") from None
-    head = text.partition("\n")[0]
+    head = text.lstrip("\r\n").partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = [cell.strip() for cell in next(reader, [])]
+        columns = [cell.strip() for cell in next(filter(None, reader), [])]
         return columns, list(_csv_rows(str(table), reader, columns, lambda: reader.line_num))
     except csv.Error as error:
         raise LayoutError(f"{table}, line {reader.line_num}", "well-formed CSV", str(error)) from None
@@ -114,7 +116,7 @@ def _csv_rows(
             continue
         if len(cells) != len(columns):
             raise LayoutError(f"{where}, line {line()}", f"{len(columns)} cells, as in the header", str(len(cells)))
-        yield f"line {line()}", dict(zip(columns, (cell.strip() for cell in cells), strict=True))
+        yield f"line {line()}", dict(zip(columns, map(_cell, cells), strict=True))
 
 
 def _read_parquet(table: Path) -> tuple[list[str], list[tuple[str, _Row]]]:
@@ -125,21 +127,34 @@ def _read_parquet(table: Path) -> tuple[list[str], list[tuple[str, _Row]]]:
         raise MissingExtraError("reading Parquet", "parquet") from None
     try:
         content = parquet.read_table(table)
+        cells = content.to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         detail = str(error).splitlines()[0]
         raise LayoutError(str(table), "a Parquet file", f"a damaged or truncated one ({detail})") from None
+    except (OverflowError, ValueError) as error:
+        got = f"a cell that cannot be read ({error})"
+        raise LayoutError(str(table), "texts in UTF-8 and dates of the years 1 to 9999", got) from None
     rows: list[tuple[str, _Row]] = [
-        (f"row {number}", {column: _text(value) for column, value in row.items()})
-        for number, row in enumerate(content.to_pylist(), 1)
+        (f"row {number}", {column: _text(f"{table}, row {number}", column, value) for column, value in row.items()})
+        for number, row in enumerate(cells, 1)
     ]
     return list(content.column_names), rows
 
 
-def _text(value: object) -> str:
+def _text(place: str, column: str, value: object) -> str:
     """Write a cell as CSV would: nothing for null and NaN, no .0 after whole numbers."""
     if value is None or value != value:
         return ""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+    if column in _KNOWN and (isinstance(value, list | dict) or value in (math.inf, -math.inf)):
+        raise LayoutError(place, f"one text or number as {column}", str(value))
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "backslashreplace")
+    return _cell(str(int(value) if isinstance(value, float) and value.is_integer() else value))
+
+
+def _cell(text: str) -> str:
+    """Strip outer blanks; what other programs write for a missing value is an empty cell."""
+    return "" if text.strip() in ("nan", "NaN") else text.strip()
 
 
 def _check_columns(where: str, columns: Sequence[str]) -> None:
@@ -168,5 +183,5 @@ def _check_rows(where: str, columns: Sequence[str], rows: Sequence[tuple[str, _R
     for column in ("label", "patient_id", "split"):
         empty = [place for place, row in rows if column in columns and not row[column]]
         if empty and len(empty) < len(rows):
-            got = f"an empty cell ({len(empty)} of {len(rows)} rows)"
+            got = f"an empty cell or NaN ({len(empty)} of {len(rows)} rows)"
             raise LayoutError(f"{where}, {empty[0]}", f"a {column}, as in other rows", got, "fill all rows or none")
