@@ -1,16 +1,35 @@
 from __future__ import annotations
 
+import io
+import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from normoscope.apps.cli import main
+from normoscope.apps.output import emit
+from normoscope.checkpoints import Checkpoint, write
 from normoscope.errors import UnreadableImageError, UnreadableImagesError
 from toys import PHANTOM, Typed, scores_in
+
+
+@pytest.fixture
+def masked(scans: Path) -> Path:
+    """The scans, and a mask for every abnormal one, in the layout of BMAD."""
+    for part in ("img", "label"):
+        (scans / "abnormal" / part).mkdir()
+    for path in sorted((scans / "abnormal").glob("*.png")):
+        mask = np.zeros((28, 28), np.uint8)
+        mask[5:15, 5:15] = 255
+        Image.fromarray(mask).save(scans / "abnormal/label" / path.name)
+        path.rename(scans / "abnormal/img" / path.name)
+    return scans
 
 
 @pytest.mark.parametrize("ending", ["", "/"])
@@ -32,6 +51,38 @@ def test_inspect_counts_what_is_there(scans: Path, typed: Typed, answered: Calla
     assert "note: no patient ids" in said
     # a fifth of thirty normals tests, a fifth of the others calibrates
     assert "note: 5 normal images would calibrate, 19 are needed for 5 % false alarms" in said
+
+
+def test_inspect_keeps_every_fact_on_one_line_whatever_the_names_hold(tmp_path: Path, typed: Typed) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (3, 28, 28)).astype(np.uint8)
+    names = np.array(["a\nb", "c", "d\re"])
+    np.savez(tmp_path / "t.npz", images=images[[0, 1, 0]], labels=["\x1b[31mill\n", "ok", "ok"], names=names)
+    out = typed("inspect", tmp_path / "t.npz", "--normal-class", "ok", "--quiet")[1]
+    assert r"\x1b[31mill\n" in out
+    assert r"(first: a\nb, d\re)" in out
+    assert all(line.isprintable() for line in out.split("\n"))
+
+
+def test_inspect_of_images_none_of_which_can_be_read_knows_no_grey_values(tmp_path: Path, typed: Typed) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    code, out, _ = typed("inspect", tmp_path, "--quiet")
+    assert code == 2
+    assert "grey values  not known\n" in out
+    content = json.loads(typed("inspect", tmp_path, "--quiet", "--json")[1])
+    assert content["grey"] == {"low": None, "high": None, "constant_images": 0}
+
+
+def test_inspect_reads_the_masks_too(masked: Path, typed: Typed) -> None:
+    code, out, _ = typed("inspect", masked, "--quiet")
+    assert code == 0
+    assert "unreadable   0\n" in out
+    (masked / "abnormal/label/01.png").write_text("no mask")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save(masked / "abnormal/label/02.png")
+    code, out, _ = typed("inspect", masked, "--quiet")
+    assert code == 2
+    assert "unreadable   2\n" in out
+    assert f"  {masked}/abnormal/label/01.png: not an image: its content is not PNG" in out
+    assert f"  {masked}/abnormal/label/02.png: the mask is 9 x 9 pixels, its image 28 x 28; both must have" in out
 
 
 def test_inspect_also_looks_at_data_nothing_can_be_fitted_on(tmp_path: Path, typed: Typed) -> None:
@@ -180,10 +231,120 @@ def test_an_earlier_result_is_replaced(answered: Callable[..., Any], tmp_path: P
     words = ("score", tmp_path / "m", *PHANTOM, "--out", tmp_path / "s.csv", "--maps", tmp_path / "maps", "--quiet")
     answered(*words)
     first = (tmp_path / "s.csv").read_bytes()
-    (tmp_path / "maps" / "maps.csv").write_text("image_path,anomaly_map,\n", encoding="utf-8")
+    listed = (tmp_path / "maps" / "maps.csv").read_text(encoding="utf-8")
+    (tmp_path / "maps" / "maps.csv").write_text(listed.splitlines(keepends=True)[0], encoding="utf-8")
     answered(*words)
     assert (tmp_path / "s.csv").read_bytes() == first
-    assert len((tmp_path / "maps" / "maps.csv").read_text(encoding="utf-8").splitlines()) > 1
+    assert (tmp_path / "maps" / "maps.csv").read_text(encoding="utf-8") == listed
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "text"),
+    [
+        ("score MODEL phantom --out FILE", "s.csv", "image_path,pred_score,pvalue,qvalue,pred_label,rule,mine\n"),
+        ("score MODEL phantom --out NEW --maps FOLDER", "maps.csv", "image_path,anomaly_map,mine\n"),
+        ("sanity MODEL phantom --out FILE", "card.json", '{"name": "my card", "provenance": "hospital X"}'),
+        ("compare knn --data phantom --out FILE", "sane.json", '{"schema": "normoscope/sanity/1"}'),
+        ("explain MODEL phantom --out FOLDER", "explanations.json", "{}"),
+        ("explain MODEL phantom --out FOLDER", "scan.html", "<h1>mine</h1>"),
+        ("demo --out FOLDER", "report.html", "<h1>mine</h1>"),
+    ],
+)
+def test_what_looks_like_a_result_and_is_none_is_never_written_over(
+    words: str, name: str, text: str, knn_model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir()
+    mine.write_text(text, encoding="utf-8")
+    places = {"MODEL": knn_model, "FILE": mine, "FOLDER": mine.parent, "NEW": tmp_path / "new.csv"}
+    for place, path in places.items():
+        words = words.replace(place, str(path))
+    expected = f"--out: expected a new file, or an earlier result of the same command, got '{mine}'."
+    assert refused(*words.split()) == expected
+    assert mine.read_text(encoding="utf-8") == text
+    assert list(tmp_path.rglob("*")) == [mine.parent, mine]
+
+
+def test_scores_are_no_file_among_the_maps(knn_model: Path, refused: Callable[..., str], tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    sentence = refused("score", knn_model, *PHANTOM, "--out", tmp_path / "x/../maps/maps.csv", "--maps", maps)
+    assert sentence.startswith(f"--out: expected a file outside {maps}, where --maps names its files itself, got ")
+    assert not maps.exists()
+
+
+def test_a_fit_over_a_model_keeps_the_images_in_its_folder(
+    scans: Path, own_knn_model: Path, refused: Callable[..., str]
+) -> None:
+    kept = scans.rename(own_knn_model / "scans")
+    sentence = refused("fit", "knn", kept, "--out", own_knn_model, "--overwrite")
+    assert sentence.startswith("--out: expected a folder with a model alone (this one also holds scans), got ")
+    assert len(list(kept.rglob("*.png"))) == 36
+    assert main(["score", str(own_knn_model), str(kept), "--out", str(kept / "s.csv"), "--quiet"]) == 0
+
+
+@pytest.mark.parametrize("flag", ["", "--resume", "--restart"])
+@pytest.mark.parametrize("left", ["m.checkpoint", "m.sweep"])
+def test_a_folder_that_no_run_left_is_never_deleted(
+    flag: str, left: str, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    (tmp_path / left).mkdir()
+    (tmp_path / left / "my_results.txt").write_text("the only copy", encoding="utf-8")
+    sentence = refused("fit", "knn", *PHANTOM, "--out", tmp_path / "m", *flag.split())
+    assert sentence == (
+        f"{tmp_path / left}: not all of it was left by an interrupted run (my_results.txt); "
+        "move it away or give another --out."
+    )
+    assert (tmp_path / left / "my_results.txt").read_text(encoding="utf-8") == "the only copy"
+
+
+def test_an_interrupted_runs_work_is_discarded_only_once_the_new_one_can_begin(
+    refused: Callable[..., str], answered: Callable[..., Any], tmp_path: Path
+) -> None:
+    stage = tmp_path / "m.checkpoint" / "train.safetensors"
+    write(stage, Checkpoint({"a": torch.zeros(1)}, {}))
+    words = ("fit", "knn", *PHANTOM, "--out", tmp_path / "m")
+    assert refused(*words).endswith("pass --resume to go on or --restart to discard it.")
+    for wrong in (("--normal-class", "nothing"), ("--residual", "ssim", "--sigma", "x"), ("-o", "nothing=1")):
+        refused(*words, "--restart", *wrong)
+        assert stage.exists()
+    answered(*words, "--restart")
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_paths_that_are_no_text_are_escaped_and_lose_no_work(scans: Path, typed: Typed, tmp_path: Path) -> None:
+    strange = scans.rename(tmp_path / os.fsdecode(b"sc\xffans"))
+    (strange / "normal").rename(strange / os.fsdecode(b"norm\xff"))
+    model, table = (tmp_path / os.fsdecode(name) for name in (b"mod\xff", b"s\xff.csv"))
+    normal = ("--normal-class", os.fsdecode(b"norm\xff"))
+    for words in (
+        ("inspect", strange),
+        ("fit", "knn", strange, *normal, "--out", model),
+        ("score", model, strange, *normal, "--out", table),
+        ("evaluate", model, strange, *normal),
+    ):
+        code, out, _ = typed(*words)
+        assert code == 0
+        assert "\\udcff" in out
+    assert "sc\\udcffans" in (model / "README.md").read_text(encoding="utf-8")
+    assert len(scores_in(table)) == 36
+
+
+def test_an_output_that_knows_few_letters_gets_the_others_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", narrow := io.TextIOWrapper(io.BytesIO(), "ascii"))
+        emit("inspect", {}, "mean ± 2 sd", as_json=False)
+    narrow.seek(0)
+    assert narrow.read() == "mean \\xb1 2 sd\n"
+
+
+def test_scores_go_through_a_link_to_the_file_it_names(
+    knn_model: Path, answered: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "latest.csv").symlink_to("runs/7.csv")
+    for _ in range(2):
+        answered("score", knn_model, *PHANTOM, "--out", tmp_path / "latest.csv")
+        assert (tmp_path / "latest.csv").is_symlink()
+        assert len(scores_in(tmp_path / "runs" / "7.csv")) == 140
 
 
 def test_an_output_that_cannot_be_written_is_told_in_one_line(

@@ -10,6 +10,7 @@ import pytest
 
 from normoscope.apps.cli import main
 from normoscope.randomisation import Check
+from normoscope.written import Written
 from toys import PHANTOM, Typed, scores_in
 
 
@@ -100,7 +101,8 @@ def test_compare_prints_every_method_and_the_trivial_rows_and_writes_them(
     assert len(rows) == 2 + 9
     assert found["rows"]["knn"]["difference_to_first"] is None
     assert found["rows"]["pca:latent_dim=4"]["recipe"] == {"latent_dim": 4}
-    assert json.loads((tmp_path / "t" / "table.json").read_text())["rows"].keys() == found["rows"].keys()
+    stored = json.loads((tmp_path / "t" / "table.json").read_text())
+    assert (stored["schema"], stored["rows"].keys()) == (found["schema"], found["rows"].keys())
     code, out, _ = typed(*words, "--quiet")
     assert code == 0
     assert all(f"\n{row} " in out for row in rows)
@@ -143,6 +145,7 @@ def test_report_writes_one_page(knn_model: Path, answered: Callable[..., dict[st
     found = answered("report", knn_model, *PHANTOM, "--out", tmp_path / "r.html")
     assert found["report"] == str(tmp_path / "r.html")
     assert "not a medical device" in (tmp_path / "r.html").read_text().lower()
+    assert Written.REPORT.path(tmp_path / "r.html")  # may be written over
 
 
 @pytest.mark.slow

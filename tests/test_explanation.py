@@ -40,6 +40,7 @@ from normoscope.regions import Region
 from normoscope.sources import load
 from normoscope.transforms import Prepared, Preprocessor
 from normoscope.types import Sample
+from normoscope.written import Written
 from toys import PHANTOM, Typed
 
 
@@ -319,6 +320,7 @@ def test_explain_writes_a_page_for_each_file_and_each_named_image(
     counterparts = Few.of(model, images, np.arange(2), normals.images).counterparts
     scores = {name: model.batch_score(normal) for name, normal in counterparts.items()}
     assert set(told["images"]) == {str(tmp_path / "own.png"), "test/abnormal-00001"}
+    assert Written.EXPLANATION.beside(tmp_path / "why", "*.html", "explanations.json")  # may be written over
     summary = json.loads((tmp_path / "why" / "explanations.json").read_text())
     for row, image in enumerate(summary["images"]):
         least = min(scores, key=lambda name: float(scores[name][row]))

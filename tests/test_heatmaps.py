@@ -140,6 +140,12 @@ def test_no_name_can_leave_the_folder(pca: Model, data: Partition, tmp_path: Pat
     assert len(written) == 3 * len(names) + 1
 
 
+def test_no_image_of_the_list_is_a_formula(pca: Model, data: Partition, tmp_path: Path) -> None:
+    write_maps(pca, prepared(pca, data, ["=cmd|' !A0.png", "a.png"]), tmp_path)
+    rows = csv.DictReader((tmp_path / "maps.csv").open())
+    assert [row["image_path"] for row in rows] == ["./=cmd|' !A0.png", "a.png"]
+
+
 def test_file_names_are_plain_distinct_and_not_too_long() -> None:
     names = file_names(["a/b.png", "a_b.jpg", "A-B", "a_B", "scan v1.2", "x" * 500, "", ".hidden", "a_b-2"])
     assert names == ["a_b", "a_b-2", "A-B", "a_B-3", "scan_v1.2", "x" * 120, "image", "hidden", "a_b-2-2"]

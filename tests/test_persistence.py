@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ from normoscope.errors import ModelError, ModelNotFoundError, NewerFormatError, 
 from normoscope.images import as_images
 from normoscope.model import Model
 from normoscope.partitions import Partition
-from normoscope.persistence import FORMAT, load_model, replace_calibration, save_model, write_atomically
+from normoscope.persistence import FORMAT, _seal, load_model, replace_calibration, save_model, write_atomically
 from normoscope.scoring import Pooling, Residual, Scoring
 from normoscope.types import Run, State
 
@@ -159,6 +160,101 @@ def test_json_that_is_none_is_refused(folder: Path, name: str, content: str) -> 
     assert sentence(folder).startswith(f"MODEL/{name}: {expected}")
 
 
+@pytest.mark.parametrize("name", ["model.json", "calibration.json"])
+@pytest.mark.parametrize("nested", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_nested_beyond_measure_is_refused(folder: Path, name: str, nested: str) -> None:
+    (folder / name).write_text(nested)
+    assert sentence(folder) == f"MODEL/{name}: not readable as JSON (nested too deeply); {DAMAGED}"
+
+
+def test_what_is_no_file_or_has_no_end_is_not_opened(folder: Path) -> None:
+    path = folder / "calibration.json"
+    for place in (os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir):
+        path.unlink()
+        place(path)
+        assert sentence(folder) == f"MODEL/calibration.json: not readable as JSON (not a regular file); {DAMAGED}"
+
+
+def test_a_file_far_too_large_is_not_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = (folder / "calibration.json").stat().st_size
+    monkeypatch.setattr("normoscope.written._LARGEST", size - 1)
+    said = f"not readable as JSON ({size} bytes are too many)"
+    assert sentence(folder) == f"MODEL/calibration.json: {said}; {DAMAGED}"
+
+
+def reseal(folder: Path, name: str, field: str, value: object) -> None:
+    """Set one field, and seal the file and what names its hash anew."""
+    *above, last = field.split(".")
+
+    def change(content: dict[str, Any]) -> None:
+        for key in above:
+            content = content[key]
+        content[last] = value
+
+    def seal(content: dict[str, Any]) -> None:
+        if name == "parts.json":
+            content["sha256"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        content["seal"] = _seal(content)
+
+    rewrite(folder / name, change)
+    rewrite(folder / ("model.json" if name == "parts.json" else name), seal)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("model.json", "sha256", "x"),
+        ("model.json", "provenance", {}),
+        ("model.json", "provenance.data", "phantom"),
+        ("model.json", "preprocessor.size", "28"),
+        ("model.json", "preprocessor.size", 28.0),
+        ("model.json", "preprocessor.size", -1),
+        ("model.json", "preprocessor.size", 10**6),
+        ("model.json", "preprocessor.depth", "nonsense"),
+        ("model.json", "preprocessor.low", None),
+        ("model.json", "preprocessor.high", 10**400),
+        ("calibration.json", "calibration.alpha", "x"),
+        ("calibration.json", "calibration.alpha", 5),
+        ("calibration.json", "calibration.scores", [float("nan")] * 40),
+        ("calibration.json", "calibration.scores", [2.0, 1.0]),
+        ("calibration.json", "calibration.rule", {"kind": "above", "threshold": "x"}),
+        ("calibration.json", "calibration.rule", {"kind": "above"}),
+        ("calibration.json", "normals", "x"),
+        ("parts.json", "train", 5),
+    ],
+)
+def test_a_field_of_another_form_is_named_though_the_seal_holds(
+    folder: Path, name: str, field: str, value: object
+) -> None:
+    reseal(folder, name, field, value)
+    named = {"provenance": "provenance.created"}.get(field, field)
+    assert sentence(folder) == f"MODEL/{name}: its field {named} is missing, or holds what no fit writes; {DAMAGED}"
+
+
+@pytest.mark.parametrize("number", [True, -3, 0, "1", None])
+def test_a_format_number_is_a_whole_one(folder: Path, number: object) -> None:
+    reseal(folder, "model.json", "format", number)
+    assert sentence(folder) == f"MODEL/model.json: the format number is missing or none from 1 on; {DAMAGED}"
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value", "said"),
+    [
+        ("model.json", "method", "os", "OptionError: method: expected one of ae, "),
+        ("model.json", "preprocessor.size", 32, "ValueError: weights for images of shape (1, 28, 28), preprocessing"),
+        ("calibration.json", "calibration.scores", [], "ValueError: a rule without calibration scores"),
+        ("calibration.json", "normal_maps.shape", [1, 1], "ValueError: cannot reshape"),
+    ],
+)
+def test_fields_that_contradict_one_another_are_told(
+    folder: Path, name: str, field: str, value: object, said: str
+) -> None:
+    reseal(folder, name, field, value)
+    text = sentence(folder)
+    assert text.startswith(f"MODEL: its contents do not fit together ({said}")
+    assert text.endswith(DAMAGED)
+
+
 def test_one_flipped_bit_in_the_weights_is_noticed(folder: Path) -> None:
     content = bytearray((folder / "weights.safetensors").read_bytes())
     content[-100] ^= 1
@@ -211,7 +307,7 @@ def test_a_newer_format_is_refused_with_what_to_do(folder: Path, name: str) -> N
 
 def test_a_missing_format_number_is_refused(folder: Path) -> None:
     rewrite(folder / "model.json", lambda content: content.pop("format"))
-    assert sentence(folder) == f"MODEL/model.json: the format number is missing; {DAMAGED}"
+    assert sentence(folder) == f"MODEL/model.json: the format number is missing or none from 1 on; {DAMAGED}"
 
 
 def test_weights_that_do_not_fit_the_recipe_are_refused_in_one_line(small_phantom: Partition, tmp_path: Path) -> None:
@@ -276,11 +372,51 @@ def test_an_existing_folder_is_never_replaced_unasked_nor_one_that_is_no_model(p
     assert (scans / "a.png").read_text() == "precious"
 
 
-def test_a_text_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_model_alone_is_replaced_and_what_lies_beside_it_in_its_folder_is_named(pca: Model, folder: Path) -> None:
+    (folder / "scans").mkdir()
+    (folder / "scans" / "a.png").write_text("precious")
+    for name in ("notes.txt", "thesis.txt", "weights.h5"):
+        (folder / name).write_text("precious")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    said = r"a folder with a model alone \(this one also holds notes.txt, scans, thesis.txt and 1 more\), got"
+    with pytest.raises(OptionError, match=said):
+        save_model(pca, folder, overwrite=True)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_another_programs_model_json_makes_no_model(pca: Model, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text('{"format": "layers-model", "modelTopology": {}}')
+    with pytest.raises(OptionError, match="this one exists and is not a model"):
+        save_model(pca, tmp_path, overwrite=True)
+    assert (tmp_path / "model.json").read_text() == '{"format": "layers-model", "modelTopology": {}}'
+
+
+def test_a_damaged_model_may_be_fitted_again_over_itself(pca: Model, folder: Path) -> None:
+    (folder / "model.json").write_text((folder / "model.json").read_text()[:200])
+    save_model(pca, folder, overwrite=True)
+    assert load_model(folder).method == "pca"
+
+
+def test_a_model_is_replaced_through_a_link_that_stays_one(pca: Model, folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "latest"
+    link.symlink_to("model")
+    (folder / "README.md").write_text("old")
+    assert save_model(pca, link, overwrite=True) == link
+    assert link.is_symlink()
+    assert (folder / "README.md").read_text() != "old"
+
+
+def test_a_text_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "table.csv"
     path.write_text("old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full_disk)
+        with pytest.raises(OSError, match="No space"):
+            write_atomically(path, "new")
     assert path.read_text() == "old"
     write_atomically(path, "new")
     assert path.read_text() == "new"
@@ -288,6 +424,21 @@ def test_a_text_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
+
+
+def test_bytes_of_a_path_that_are_no_text_are_escaped(tmp_path: Path) -> None:
+    write_atomically(tmp_path / "README.md", "normoscope fit " + os.fsdecode(b"sc\xffans") + " ü")
+    assert (tmp_path / "README.md").read_bytes() == "normoscope fit sc\\udcffans ü".encode()
+
+
+def test_a_link_is_written_through_to_a_file_that_need_not_be_there_yet(tmp_path: Path) -> None:
+    (tmp_path / "here.csv").write_text("old")
+    for target in ("here.csv", "deep/there.csv"):
+        (tmp_path / "link.csv").unlink(missing_ok=True)
+        (tmp_path / "link.csv").symlink_to(target)
+        write_atomically(tmp_path / "link.csv", "new")
+        assert (tmp_path / "link.csv").is_symlink()
+        assert (tmp_path / target).read_text() == "new"
 
 
 # calibration

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -233,6 +234,22 @@ def test_rank_counts_sources_tests_and_draws(typed: Typed, tmp_path: Path) -> No
     assert content["test"]["statistic"] == pytest.approx(18.0)
     assert err == f"note: one source, counted once, as chest_xray: {files[1]}, {files[2]}\n"
     assert "critical difference 1.10" in " ".join(texts(out.read_text()))  # 2.343 sqrt(12 / 54), and a truncated q
+    drawn = out.read_text()
+    assert typed(*files, "--out", out)[0] == 0
+    assert out.read_text() == drawn
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['<svg xmlns="http://www.w3.org/2000/svg"><!-- drawn by hand --></svg>', '<!DOCTYPE html>\n<svg role="img"/>'],
+)
+def test_a_drawing_of_anothers_is_not_drawn_over(text: str, typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "figure1.svg").write_text(text)
+    code, out, err = typed(*(stored(tmp_path / "in", data) for data in SETS), "--out", tmp_path / "figure1.svg")
+    assert (code, out) == (2, "")
+    assert "--out: expected a new file, or an earlier result of the same command, got" in err
+    assert (tmp_path / "figure1.svg").read_text() == text
 
 
 def test_rank_prints_a_table_and_says_when_sets_are_too_few(typed: Typed, tmp_path: Path) -> None:
@@ -258,6 +275,8 @@ def test_what_cannot_be_ranked_is_refused_in_one_sentence(typed: Typed, tmp_path
     other, torn = tmp_path / "other.json", tmp_path / "torn.json"
     other.write_text('{"tables": []}')
     torn.write_text('{"rows":')
+    (deep := tmp_path / "deep.json").write_text("[" * 100_000)
+    os.mkfifo(pipe := tmp_path / "pipe.json")
     refusals = {
         "expected every file once, got": [a, a],
         "--source: expected NAME=ORIGIN with NAME one of a, got 'c=d'.": [a, "--source", "c=d"],
@@ -265,6 +284,8 @@ def test_what_cannot_be_ranked_is_refused_in_one_sentence(typed: Typed, tmp_path
         "FILE: expected files that share at least two rows which saw no labels, got 'knn'.": [a, b],
         "other.json: expected a table that 'normoscope compare --out' wrote, got something else.": [a, other],
         "torn.json: expected a table that 'normoscope compare --out' wrote, got something else.": [torn],
+        "deep.json: expected a table that 'normoscope compare --out' wrote, got something else.": [a, deep],
+        "pipe.json: expected a table that 'normoscope compare --out' wrote, got something else.": [a, pipe],
         "absent.json: no such file or directory.": [tmp_path / "absent.json"],
         "--out: expected to be used where there is a test (too few data sets to test: 1 of 8), got": [a, "--out", "x"],
     }

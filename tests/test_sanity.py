@@ -26,6 +26,7 @@ from normoscope.randomisation import Verdict, randomised
 from normoscope.sanity import FEW, LARGE, SMALL, Sanity, sanity
 from normoscope.transforms import Prepared
 from normoscope.types import Run
+from normoscope.written import Written
 from toys import PHANTOM, Typed
 
 CHANCES = [chance.value for chance in Chance]
@@ -281,6 +282,8 @@ def test_the_command_prints_and_stores_the_table(
     kept = json.loads(out.read_text())
     assert kept["rows"] == content["rows"]
     assert kept["provenance"]["command"].startswith("normoscope sanity")
+    assert kept["schema"] == content["schema"]
+    assert Written.SANITY.path(out) == out
 
 
 def test_of_other_data_the_command_says_that_no_training_normal_is_compared_with(

@@ -9,7 +9,6 @@ instead of glowing at its own maximum.
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import re
@@ -27,6 +26,7 @@ from .model import Model
 from .persistence import write_atomically
 from .randomisation import Check
 from .transforms import Prepared
+from .written import Written
 
 __all__ = ["FLOOR", "OPACITY", "colour", "file_names", "greyscale", "overlay", "write_maps"]
 
@@ -124,8 +124,7 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
             count = str(sum(region.pvalue <= model.calibration.alpha for region in found))
             pvalue = f"{found[0].pvalue:.6g}" if found else "1"
         rows.append([*row, picture, mask, count, pvalue, check.verdict.value, str(check.images)])
-    told = ["heatmap", "pred_mask", "regions", "region_pvalue", "sanity", "sanity_images"]
-    write_atomically(folder / "maps.csv", _csv(["image_path", "anomaly_map", *told], rows))
+    write_atomically(folder / "maps.csv", Written.MAPS.table(rows))
     return check
 
 
@@ -181,12 +180,4 @@ def _png(pixels: UInt8[np.ndarray, "h w *3"]) -> bytes:
 
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG")
-    return file.getvalue()
-
-
-def _csv(head: list[str], rows: list[list[str]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
     return file.getvalue()

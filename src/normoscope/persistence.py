@@ -22,22 +22,32 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from . import methods
 from ._version import __version__
 from .calibration import Calibration
-from .errors import DamagedModelError, ModelNotFoundError, NewerFormatError, NormoscopeError, OptionError
+from .errors import (
+    DamagedModelError,
+    MissingExtraError,
+    ModelError,
+    ModelNotFoundError,
+    NewerFormatError,
+    NormoscopeError,
+    OptionError,
+)
 from .methods.trivial import Statistic, Trivial
 from .model import RECALIBRATE, Model
+from .model_form import CALIBRATION, MODEL, NAMES, Form, misfit
 from .regions import NormalMaps
 from .rescoring import VarianceHead
 from .scoring import Scoring
 from .splits import PARTS
 from .transforms import Preprocessor
 from .types import Run, State
+from .written import WrittenFolder, read_json, some
 
-__all__ = ["FORMAT", "load_model", "replace_calibration", "save_model", "write_atomically"]
+__all__ = ["FORMAT", "check_target", "load_model", "replace_calibration", "save_model", "write_atomically"]
 
 FORMAT = 1
 """Version of the folder's layout; later versions read earlier ones."""
@@ -48,10 +58,15 @@ CHANGED = "its contents changed since it was written (sha256 differs)"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+    """Write a text file whole or not at all: into folders that it makes, and through a link to the file it names.
+
+    Bytes of a path that are no text are written as escapes.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -64,25 +79,38 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Refuse a model's path where something is, or with `overwrite` something that is not a model and nothing else.
+
+    Raises:
+        OptionError: What is there would be lost.
+    """
+    if not target.exists():
+        return
+    if not overwrite:
+        raise OptionError("--out", str(target), "a path that does not exist yet (or pass --overwrite)")
+    foreign = WrittenFolder.MODEL.strangers(target)
+    if not (target / "model.json").is_file() or "model.json" in foreign:
+        raise OptionError("--out", str(target), "a new path; this one exists and is not a model")
+    if foreign:
+        raise OptionError("--out", str(target), f"a folder with a model alone (this one also holds {some(foreign)})")
+
+
 def save_model(model: Model, folder: str | Path, *, overwrite: bool = False) -> Path:
     """Write the model folder, whole or not at all.
 
     Raises:
-        OptionError: The folder exists and `overwrite` is off, or is no model folder.
+        OptionError: The folder exists and `overwrite` is off, or it holds anything that is not a model's.
     """
-    target = Path(folder)
-    if target.exists():
-        if not overwrite:
-            raise OptionError("--out", str(target), "a path that does not exist yet (or pass --overwrite)")
-        if not (target / "model.json").is_file():
-            raise OptionError("--out", str(target), "a new path; this one exists and is not a model")
+    check_target(Path(folder), overwrite=overwrite)
+    target = Path(folder).resolve()  # a link to a folder stays one
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
         whole = Path(temporary, "model")
         whole.mkdir()
         _write(model, whole)
         _exchange(whole, target, Path(temporary, "old"))
-    return target
+    return Path(folder)
 
 
 def _exchange(whole: Path, target: Path, aside: Path) -> None:
@@ -166,24 +194,25 @@ def load_model(folder: str | Path, run: Run | None = None) -> Model:
     path, run = Path(folder), run or Run()
     if not (path / "model.json").is_file():
         raise ModelNotFoundError(str(path))
-    content = _read_json(path / "model.json")
-    _check_format(path / "model.json", content)
+    content = _read_sealed(path / "model.json", MODEL)
     for name in ("weights.safetensors", "parts.json"):
-        _check_file(path / name, content.get("sha256", {}).get(name, "missing"))
-    calibration = _read_json(path / "calibration.json")
-    _check_format(path / "calibration.json", calibration)
-    if calibration.get("weights") != content["sha256"]["weights.safetensors"]:
+        _check_file(path / name, content["sha256"][name])
+    calibration = _read_sealed(path / "calibration.json", CALIBRATION)
+    if calibration["weights"] != content["sha256"]["weights.safetensors"]:
         raise DamagedModelError(str(path / "calibration.json"), "it belongs to other weights")
+    parts = _of_form(path / "parts.json", _read_object(path / "parts.json"), NAMES)
     try:
-        return _assemble(
-            content, calibration, load_file(path / "weights.safetensors"), _read_json(path / "parts.json"), run
-        )
-    except NormoscopeError:
+        return _assemble(content, calibration, _tensors(path / "weights.safetensors"), parts, run)
+    except (ModelError, MissingExtraError):
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise DamagedModelError(
-            str(path), f"its contents do not fit together ({type(error).__name__}: {error})"
-        ) from error
+    except _UNFIT as error:
+        cause = f"its contents do not fit together ({type(error).__name__}: {error})"
+        raise DamagedModelError(str(path), cause) from error
+
+
+_UNFIT = (
+    ArithmeticError, AttributeError, LookupError, NormoscopeError, RuntimeError, SafetensorError, TypeError, ValueError,
+)  # fmt: skip
 
 
 def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: State, parts: Any, run: Run) -> Model:
@@ -193,7 +222,7 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
     if move is not None:
         move(run)
     baselines = {s.value: Trivial(statistic=s).restore(_under(f"{BASELINE}{s.value}/", tensors)) for s in Statistic}
-    return Model(
+    model = Model(
         method=content["method"],
         recipe=recipe,
         preset=content["preset"],
@@ -210,6 +239,20 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
         normal_maps=NormalMaps.from_json(kept) if (kept := calibration.get("normal_maps")) else None,
         median=tensors.get(MEDIAN),
     )
+    if model.calibration.calibrated and not len(model.calibration.scores):
+        raise ValueError("a rule without calibration scores")
+    fitted = tuple(tensors[f"{BASELINE}{Statistic.BYTES.value}/image_shape"].tolist())
+    if fitted != model.image_shape:
+        raise ValueError(f"weights for images of shape {fitted}, preprocessing to {model.image_shape}")
+    return model
+
+
+def _tensors(path: Path) -> State:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return load(path.read_bytes())  # safetensors opens no path that is not UTF-8
+    return load_file(path)
 
 
 def _head(channels: int, tensors: State, run: Run) -> VarianceHead | None:
@@ -220,9 +263,22 @@ def _under(prefix: str, tensors: State) -> State:
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_sealed(path: Path, form: Form) -> dict[str, Any]:
+    """Read model.json or calibration.json: of a format that is known, unchanged, and with all its fields."""
+    content = _read_object(path)
+    found = content.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise DamagedModelError(str(path), "the format number is missing or none from 1 on")
+    if found > FORMAT:
+        raise NewerFormatError(str(path), found, FORMAT, str(content.get("normoscope", "?")))
+    if content.get("seal") != _seal(content):
+        raise DamagedModelError(str(path), CHANGED)
+    return _of_form(path, content, form)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise DamagedModelError(str(path), "the file is missing") from None
     except (ValueError, OSError) as error:
@@ -232,14 +288,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _check_format(path: Path, content: dict[str, Any]) -> None:
-    found = content.get("format")
-    if not isinstance(found, int):
-        raise DamagedModelError(str(path), "the format number is missing")
-    if found > FORMAT:
-        raise NewerFormatError(str(path), found, FORMAT, str(content.get("normoscope", "?")))
-    if content.get("seal") != _seal(content):
-        raise DamagedModelError(str(path), CHANGED)
+def _of_form(path: Path, content: dict[str, Any], form: Form) -> dict[str, Any]:
+    if field := misfit(content, form):
+        raise DamagedModelError(str(path), f"its field {field} is missing, or holds what no fit writes")
+    return content
 
 
 def _check_file(path: Path, digest: str) -> None:

@@ -66,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.typed = words
         return _command(args.command)(args)
     except NormoscopeError as error:
-        print(f"normoscope: error: {error}", file=sys.stderr)
+        from ..decoding import printable
+
+        print("normoscope: error:", "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
         return 2
     except BrokenPipeError:
         # the reader of a pipe went away: not our failure, and nothing more may be written
@@ -165,7 +167,12 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     score = commands.add_parser("score", parents=[data, run, output], help="score images with a model")
     _model_and_data(score)
     score.add_argument("--out", required=True, metavar="CSV", help="scores file to write")
-    score.add_argument("--maps", metavar="DIR", help="also write each image's map (.npy), heatmap (.png) and regions\n(masks/*.png), and maps.csv, which lists them")
+    score.add_argument(
+        "--maps",
+        metavar="DIR",
+        help="also write each image's map (.npy), "
+        "heatmap (.png) and regions (masks/*.png), and maps.csv, which lists them",
+    )
 
     evaluate = commands.add_parser("evaluate", parents=[data, run, output], help="measure a model on labelled images")
     _model_and_data(evaluate)
@@ -346,7 +353,12 @@ def _split_options() -> argparse.ArgumentParser:
     group.add_argument("--split-seed", type=_natural, default=0, help="seed of the four parts (default: %(default)s)")
     group.add_argument("--parts", type=_shares, metavar="TRAIN,SELECT,CALIBRATE", help="percent of the training "
                        "normals (default: 70,10,20; 90,10 where official validation normals calibrate)")  # fmt: skip
-    group.add_argument("--image-size", type=int, default=0, help="side in pixels; 0: the images' own where all share one square size up to 256, else 64")
+    group.add_argument(
+        "--image-size",
+        type=int,
+        default=0,
+        help="side in pixels; 0: the images' own where all share one square size up to 256, else 64",
+    )
     group.add_argument("--image-channels", type=int, default=0, choices=[0, 1, 3], help="0: automatic")
     group.add_argument(
         "--aspect", choices=["pad", "crop", "squash"], default="pad", help="for images that are not square"

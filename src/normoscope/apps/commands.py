@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import time
 from dataclasses import replace
@@ -23,12 +21,13 @@ from ..latents import latent_entropy
 from ..model import RECALIBRATE, Model
 from ..model import fit as fit_model
 from ..partitions import Partition, partition
-from ..persistence import load_model, replace_calibration, save_model, write_atomically
+from ..persistence import check_target, load_model, replace_calibration, save_model, write_atomically
 from ..randomisation import Verdict
 from ..splits import PARTS
 from ..statistics import false_discovery_rates
 from ..transforms import Prepared
 from ..types import Collection, Sample
+from ..written import Written
 from .arguments import (
     SCORING,
     Args,
@@ -41,7 +40,7 @@ from .arguments import (
     scoring_of,
 )
 from .fitting import fit
-from .output import Written, calibration_json, emit, note, plain, table
+from .output import calibration_json, emit, note, stamped, table
 
 __all__ = ["calibrate", "compare", "demo", "entropy", "evaluate", "fit", "inspect", "report", "score"]
 
@@ -58,6 +57,8 @@ def inspect(args: Args) -> int:
 def score(args: Args) -> int:
     """Score images; every image asked for has its row, unreadable ones say why."""
     out, maps = Written.SCORES.path(args.out), args.maps and Written.MAPS.folder(args.maps, "maps.csv")
+    if maps and out.resolve().is_relative_to(maps.resolve()):
+        raise OptionError("--out", str(out), f"a file outside {maps}, where --maps names its files itself")
     run = run_of(args)
     model = load_model(args.model, run)
     collection = collection_of(args, labelled=False, model=model)
@@ -65,7 +66,6 @@ def score(args: Args) -> int:
     began = time.perf_counter()
     scores = model.scores(prepared.images, progress=run.progress)
     seconds = time.perf_counter() - began
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, _scores_csv(model, prepared, scores))
     if maps:
         from ..heatmaps import write_maps
@@ -110,20 +110,17 @@ def score(args: Args) -> int:
 
 def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64]) -> str:
     """Write image_path, pred_score, pvalue, qvalue, pred_label, rule; empty where there is nothing to say."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["image_path", "pred_score", "pvalue", "qvalue", "pred_label", "rule"])
     c = model.calibration
     known = c.calibrated
     pvalues, flags = c.pvalues(scores), c.flags(scores)
     qvalues = false_discovery_rates(pvalues) if known else pvalues
     rule = str(c.rule) if known else c.status
+    rows: list[list[object]] = []
     for i, (sample, value) in enumerate(zip(prepared.samples, scores.tolist(), strict=True)):
         row = [f"{pvalues[i]:.6g}", f"{qvalues[i]:.6g}", int(flags[i])] if flags is not None else ["", "", ""]
-        writer.writerow([sample.name, repr(value), *row, rule])
-    for problem in prepared.problems:
-        writer.writerow([problem.file, "", "", "", "", f"not scored: {problem.cause}"])
-    return file.getvalue()
+        rows.append([sample.name, repr(value), *row, rule])
+    rows += [[problem.file, "", "", "", "", f"not scored: {problem.cause}"] for problem in prepared.problems]
+    return Written.SCORES.table(rows)
 
 
 def evaluate(args: Args) -> int:
@@ -170,7 +167,7 @@ def assessment_text(found: Assessment) -> str:
 
 def compare(args: Args) -> int:
     """Fit and measure several methods on the same parts."""
-    out = args.out and Written.FIGURES.path(args.out)
+    out = args.out and Written.COMPARISON.path(args.out)
     run = run_of(args)
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
@@ -181,8 +178,7 @@ def compare(args: Args) -> int:
     found = compare_methods(recipes, data, run, seeds=args.seeds, false_alarms=args.false_alarms)
     content = _comparison_json(found, args, data)
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(out, json.dumps(plain(content), indent=1))
+        write_atomically(out, json.dumps(stamped("compare", content), indent=1))
     for sentence in found.notes:
         note(sentence, args.quiet)
     emit("compare", content, _comparison_text(found, args), args.json)
@@ -326,7 +322,7 @@ def report(args: Args) -> int:
     """Write the self-contained report."""
     from ..report import write_report
 
-    target = Written.PAGE.path(args.out)
+    target = Written.REPORT.path(args.out)
     run = run_of(args)
     model = load_model(args.model, run)
     found = assess(model, collection_of(args, model=model), skip_unreadable=args.skip_unreadable, progress=run.progress)
@@ -339,13 +335,14 @@ def demo(args: Args) -> int:
     """Fit, evaluate and report on the phantom."""
     from ..report import write_report
 
-    out = Path(args.out)
+    out, page = Path(args.out), Written.REPORT.path(Path(args.out, "report.html"))
+    check_target(out / "model", overwrite=True)
     run, chosen = run_of(args), methods.DEFAULT
     data = partition(sources.load("phantom", options={"seed": str(args.seed)}), progress=run.progress)
     model = fit_model(chosen, methods.build(chosen), data, preset="paper", run=run, command=command_line(args))
-    save_model(model, out / "model", overwrite=(out / "model").exists())
+    save_model(model, out / "model", overwrite=True)
     found = assess(model, data.collection, progress=run.progress)
-    page = write_report(found, out / "report.html", images=True, command=command_line(args))
+    write_report(found, page, images=True, command=command_line(args))
     said = summary.summarise(found)
     sentences = "\n".join(text for _, text in said.sentences)
     text = f"{assessment_text(found)}\n\n{sentences}\nmodel   {out / 'model'}\nreport  {page}"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import sources
-from ..decoding import read_image
+from ..decoding import printable, read_image
 from ..errors import NormoscopeError, OptionError
 from ..explanation import explain as why
 from ..explanation_page import Context, write_explanations
@@ -27,8 +27,9 @@ from ..own_images import training_normals, unchanged
 from ..persistence import load_model
 from ..transforms import Prepared
 from ..types import Collection, Embeds, Sample
+from ..written import Written
 from .arguments import command_line, options_of, run_of
-from .output import Written, emit, note
+from .output import emit, note
 
 __all__ = ["explain"]
 
@@ -37,7 +38,7 @@ _OPTION = re.compile(r" (\w+)=(\S*)$")
 
 def explain(args: argparse.Namespace) -> int:
     """Write the pages; nothing is written where an image cannot be read."""
-    out = Written.PAGE.path(Path(args.out, "index.html")).parent
+    out = Written.EXPLANATION.beside(args.out, "*.html", "explanations.json")
     run = run_of(args)
     model = load_model(args.model, run)
     if args.most < 1:
@@ -55,7 +56,7 @@ def explain(args: argparse.Namespace) -> int:
     found, missing = why(model, prepared, normals, seed=args.seed, progress=run.progress)
     scored = scored_group(asked, prepared, np.asarray([one.score for one in found]), args.seed)
     view = _view(model, scored, own, normals, args.seed)
-    typed = _printable(command_line(args))
+    typed = printable(command_line(args))
     context = Context(model, normals, view, [*notes, *missing], asked.spec, typed)
     index = write_explanations(found, context, out)
     for sentence in context.notes:
@@ -76,20 +77,20 @@ def _asked(args: argparse.Namespace, model: Model) -> Collection:
     alike = Counter(sample.name for _, sample in named)
     # pages and figures are found by name
     samples = [
-        replace(sample, name=f"{_printable(spec)}#{sample.name}") if spec and alike[sample.name] > 1 else sample
+        replace(sample, name=f"{printable(spec)}#{sample.name}") if spec and alike[sample.name] > 1 else sample
         for spec, sample in named
     ]
     if len(samples) > args.most:
         expected = f"at most --most {args.most} images (they are {len(samples)}); name single ones as DATA#NAME"
         raise OptionError("IMAGE", " ".join(args.images), expected)
-    return Collection(_printable(" ".join(args.images)), samples)
+    return Collection(printable(" ".join(args.images)), samples)
 
 
 def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> Sequence[tuple[str, Sample]]:
     """Find what one IMAGE names, each with its data; of the model's own data the normal class is known."""
     path = Path(text)
     if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
-        return [("", Sample(_printable(text), partial(read_image, path)))]
+        return [("", Sample(printable(text), partial(read_image, path)))]
     data, name = (text, None) if path.exists() else _parted(text)
     options, normal = options_of(args), args.normal_class
     if normal is None and sources.full_spec(data, options) == recorded["spec"]:
@@ -111,11 +112,6 @@ def _parted(text: str) -> tuple[str, str | None]:
 def _is_there(data: str) -> bool:
     head, _, rest = data.partition(":")
     return Path(rest if head in sources.names() else data).exists()
-
-
-def _printable(text: str) -> str:
-    """Escape bytes of a file name that are no text: names go into pages and JSON."""
-    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None, str]:

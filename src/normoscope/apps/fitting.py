@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,10 +14,11 @@ from .. import distributed, methods
 from ..errors import CheckpointError, NormoscopeError, OptionError
 from ..model import Model
 from ..model import fit as fit_model
-from ..persistence import save_model
+from ..persistence import check_target, save_model
 from ..types import Method
+from ..written import WrittenFolder, check_place, some
 from .arguments import Args, command_line, overrides_of, partition_of, run_of, scoring_of
-from .output import calibration_json, check_place, emit, note, plain, table
+from .output import calibration_json, emit, note, plain, table
 from .sweeps import AUTO, chosen
 
 __all__ = ["fit"]
@@ -62,14 +62,16 @@ def _fit_here(args: Args, target: Path, checkpoint: Path) -> int:
     run = run_of(args, checkpoint=checkpoint, resume=args.resume)
     if args.resume and not any(left.exists() for left in (checkpoint, _sweep_of(target))):
         note(f"nothing to resume: there is no {checkpoint}, so fitting starts anew", args.quiet)
-    data, overrides, kept = partition_of(args), overrides_of(args), None
+    data, scoring, overrides, kept = partition_of(args), scoring_of(args), overrides_of(args), None
+    if args.restart and distributed.team().leads:
+        _discard(target, checkpoint)
     if AUTO in overrides.values():
         value, kept, sentence = chosen(args, data, overrides, _sweep_of(target))
         note(sentence, args.quiet)
         overrides = {name: value if text == AUTO else text for name, text in overrides.items()}
     recipe, preset = _recipe_of(args, overrides)
     model = fit_model(
-        args.method, recipe, data, preset=preset, scoring=scoring_of(args), run=run,
+        args.method, recipe, data, preset=preset, scoring=scoring, run=run,
         false_alarms=args.false_alarms, command=command_line(args),
     )  # fmt: skip
     if kept is not None:
@@ -78,8 +80,7 @@ def _fit_here(args: Args, target: Path, checkpoint: Path) -> int:
     if not distributed.team().leads:
         return 0
     save_model(model, target, overwrite=args.overwrite)
-    for folder in (checkpoint, _sweep_of(target)):
-        shutil.rmtree(folder, ignore_errors=True)
+    _discard(target, checkpoint)
     for sentence in model.provenance["notes"]:
         note(sentence, args.quiet)
     emit("fit", _fit_json(model, target), _fit_text(model, target), args.json)
@@ -100,16 +101,24 @@ def _recipe_of(args: Args, overrides: Mapping[str, Any]) -> tuple[Method, str]:
 def _check_targets(args: Args, target: Path, checkpoint: Path) -> None:
     """Refuse before the work what would be refused after it."""
     check_place(target)
-    if target.exists() and not args.overwrite:
-        raise OptionError("--out", str(target), "a path that does not exist yet (or pass --overwrite)")
-    if target.exists() and not (target / "model.json").is_file():
-        raise OptionError("--out", str(target), "a new path; this one exists and is not a model")
-    for left in (checkpoint, _sweep_of(target)):
-        if args.restart:
-            shutil.rmtree(left, ignore_errors=True)
-        elif left.exists() and not args.resume:
+    check_target(target, overwrite=args.overwrite)
+    for left, kind in _leftovers(target, checkpoint).items():
+        if foreign := kind.strangers(left):
+            raise CheckpointError(str(left), f"not all of it was left by an interrupted run ({some(foreign)})",
+                                  "move it away or give another --out")  # fmt: skip
+        if left.exists() and any(left.iterdir()) and not (args.resume or args.restart):
             raise CheckpointError(str(left), "an interrupted run left its work here",
                                   "pass --resume to go on or --restart to discard it")  # fmt: skip
+
+
+def _leftovers(target: Path, checkpoint: Path) -> dict[Path, WrittenFolder]:
+    """Where work lies until the model is written."""
+    return {checkpoint: WrittenFolder.CHECKPOINT, _sweep_of(target): WrittenFolder.SWEEP}
+
+
+def _discard(target: Path, checkpoint: Path) -> None:
+    for left, kind in _leftovers(target, checkpoint).items():
+        kind.discard(left)
 
 
 def _fit_json(model: Model, target: Path) -> dict[str, Any]:

@@ -1,86 +1,20 @@
-"""What commands print, tables for people and one versioned JSON object for machines, and where they write."""
+"""What commands print: tables for people and one versioned JSON object for machines."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Sequence
-from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from ..errors import OptionError
 
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["SCHEMA", "Written", "calibration_json", "check_place", "emit", "note", "plain", "table"]
+__all__ = ["SCHEMA", "calibration_json", "emit", "note", "plain", "stamped", "table"]
 
 SCHEMA = 1
 """Version of every JSON object's layout; it grows when a field changes its meaning."""
-
-
-def check_place(given: str | Path, *inside: str, option: str = "--out") -> None:
-    """Refuse, before any work is done for it, a path that nothing can be written to.
-
-    Args:
-        given: What was typed.
-        inside: What is to be written below it; none where it is a file itself.
-        option: How it was called.
-
-    Raises:
-        OptionError: What should be its folder is a file, or must not be written to.
-    """
-    above = next(folder for folder in Path(given, *inside).absolute().parents if folder.exists())
-    if not above.is_dir():
-        raise OptionError(option, str(given), f"a path inside a folder ({above} is a file)")
-    if not os.access(above, os.W_OK | os.X_OK):
-        raise OptionError(option, str(given), f"a path inside a folder that you may write to ({above} is not)")
-
-
-class Written(Enum):
-    """Kinds of files that commands write, by a text that stands in each and in hardly any other."""
-
-    SCORES = "image_path,pred_score,pvalue,"
-    MAPS = "image_path,anomaly_map,"
-    PAGE = '<meta name="generator" content="normoscope '
-    FIGURES = '"provenance"'
-    DRAWING = "<svg"
-
-    def path(self, given: str | Path) -> Path:
-        """Return the path to write to, before any work is done for it.
-
-        Raises:
-            OptionError: A folder is there, or a file of another kind, which may be the only copy of something; or
-                nothing can be written there.
-        """
-        path = Path(given)
-        check_place(path)
-        if path.is_dir():
-            raise OptionError("--out", str(path), "a file (this is a folder)")
-        if path.exists() and not self._wrote(path.read_bytes()):
-            raise OptionError("--out", str(path), "a new file, or an earlier result of the same command")
-        return path
-
-    def folder(self, given: str | Path, index: str) -> Path:
-        """Return the folder to write many files to, before any work is done for it.
-
-        Raises:
-            OptionError: It holds files, but not the index of an earlier result: some might be written over.
-        """
-        folder = Path(given)
-        check_place(given, index, option="--maps")
-        if folder.is_dir() and any(folder.iterdir()) and not (folder / index).is_file():
-            raise OptionError(
-                "--maps", str(folder), f"a new or empty folder, or one with the {index} of an earlier result"
-            )
-        return self.path(folder / index).parent
-
-    def _wrote(self, content: bytes) -> bool:
-        """Tell whether a command wrote this; what a model folder holds has its figures' provenance, and a seal."""
-        return self.value.encode() in content and not (self is Written.FIGURES and b'"seal": ' in content)
 
 
 def plain(value: Any) -> Any:
@@ -94,18 +28,25 @@ def plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
+def stamped(command: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Return JSON-safe content under its schema, by which it is known again where it is stored."""
+    return {"schema": f"normoscope/{command}/{SCHEMA}", **plain(content)}
+
+
 def emit(command: str, content: dict[str, Any], text: str, as_json: bool) -> None:
-    """Print the result once, in the form asked for."""
+    """Print the result once, in the form asked for; what standard output cannot encode is escaped."""
     if as_json:
-        print(json.dumps({"schema": f"normoscope/{command}/{SCHEMA}", **plain(content)}, indent=2, allow_nan=False))
-    else:
-        print(text)
+        text = json.dumps(stamped(command, content), indent=2, allow_nan=False)
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def note(sentence: str, quiet: bool) -> None:
-    """Tell the user something on standard error."""
+    """Tell the user something on standard error, on one line whatever names it holds."""
+    from ..decoding import printable
+
     if not quiet:
-        print(f"note: {sentence}", file=sys.stderr)
+        print(f"note: {printable(sentence)}", file=sys.stderr)
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> str:

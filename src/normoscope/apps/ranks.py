@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from pathlib import Path
 from .. import ranking
 from ..errors import LayoutError, OptionError
 from ..ranking import Ranking
-from .output import Written, emit, note, table
+from ..written import Written, read_json
+from .output import emit, note, table
 
 __all__ = ["rank"]
 
@@ -49,7 +49,7 @@ def rank(args: argparse.Namespace) -> int:
     values = {one.file: {name: one.aurocs[name] for name in shared} for one in stored}
     found = ranking.rank(values, {one.file: origin[one.data] for one in stored})
     if args.out:
-        _draw(found, Written.DRAWING.path(args.out))
+        _draw(found, Written.RANKS.path(args.out))
     left_out = sorted({name for one in stored for name in one.aurocs} - set(shared))
     for sentence in _notes(stored, origin, left_out):
         note(sentence, args.quiet)
@@ -65,7 +65,7 @@ def rank(args: argparse.Namespace) -> int:
 
 def _read(file: str) -> _Stored:
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        content = read_json(Path(file))
         rows = {name: row["auroc"]["value"] for name, row in content["rows"].items() if row["honest"]}
         data = Path(content["data"].partition(":")[2] or content["data"]).stem
         aurocs = {name: float(value) for name, value in rows.items() if value is not None}
@@ -106,7 +106,6 @@ def _draw(found: Ranking, out: Path) -> None:
     from ..persistence import write_atomically
     from ..rank_figure import critical_difference_plot
 
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, critical_difference_plot(found))
 
 

@@ -24,8 +24,9 @@ from ..protocols._pages import as_json, latex, markdown
 from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
+from ..written import check_place
 from .arguments import command_line, progress_of
-from .output import check_place, emit, note, plain
+from .output import emit, note, plain
 
 __all__ = ["reproduce"]
 

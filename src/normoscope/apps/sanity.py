@@ -12,8 +12,9 @@ from ..own_images import training_normals
 from ..persistence import load_model, write_atomically
 from ..sanity import Row, Sanity
 from ..sanity import sanity as judge
+from ..written import Written
 from .arguments import collection_of, command_line, run_of
-from .output import Written, emit, note, plain, table
+from .output import emit, note, stamped, table
 
 __all__ = ["sanity"]
 
@@ -23,7 +24,7 @@ higher; all to be read beside the last four rows, which know nothing of the mode
 
 def sanity(args: argparse.Namespace) -> int:
     """Print what every map is worth; store it if asked to."""
-    out = args.out and Written.FIGURES.path(args.out)
+    out = args.out and Written.SANITY.path(args.out)
     run = run_of(args)
     model = load_model(args.model, run)
     collection = collection_of(args, labelled=False, model=model)
@@ -52,8 +53,7 @@ def sanity(args: argparse.Namespace) -> int:
 def _write(out: Path, content: dict[str, Any], args: argparse.Namespace) -> None:
     from ..provenance import provenance
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    stored = plain({**content, "provenance": provenance(run_of(args), command_line(args))})
+    stored = stamped("sanity", {**content, "provenance": provenance(run_of(args), command_line(args))})
     write_atomically(out, json.dumps(stored, indent=1) + "\n")
 
 

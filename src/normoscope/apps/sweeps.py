@@ -24,8 +24,9 @@ from ..sweep import GRIDS, Axis, Sweep, axis_of
 from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
+from ..written import Written
 from .arguments import Args, command_line, overrides_of, partition_of
-from .output import check_place, emit, note, plain, table
+from .output import emit, note, stamped, table
 
 __all__ = ["AUTO", "chosen", "sweep"]
 
@@ -59,7 +60,7 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
 def sweep(args: Args) -> int:
     """Fit a method at several values of one setting, and choose without labels."""
     out = Path(args.out)
-    check_place(out, "sweep.json")
+    Written.SWEEP.path(out / "sweep.json")
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
     if args.processes is not None and args.processes < 1:
@@ -97,7 +98,7 @@ def sweep(args: Args) -> int:
         "oracle": None if oracle is None else {str(value): one.to_json() for value, one in oracle.items()},
         "provenance": record(data, Run(), command_line(args)),
     }
-    write_atomically(out / "sweep.json", json.dumps(plain(content), indent=1) + "\n")
+    write_atomically(out / "sweep.json", json.dumps(stamped("sweep", content), indent=1) + "\n")
     write_atomically(out / "sweep.svg", sweep_plot(axis.field, curves, choices[default], oracle))
     emit("sweep", content, _text(axis, found, curves, choices, default, oracle, out), args.json)
     return 0

@@ -3,15 +3,16 @@
 Reference: Gao, Liu, Arefan, Panigrahy and Wu, Constrained Deep One-Class Feature Learning for Classifying Imbalanced
 Medical Images, 2020.
 
-differs from the paper in: its breast images are not published, and its chest X-rays are 64 pixels here, 100 there.
-λ is the learning rate, γ the weight of the constraint, T the epochs between two updates of the centre; AUPR-maj is that
+differs from the paper in: its breast images are not published, and its chest X-rays are 64 pixels here, 100 there. λ
+is the learning rate, γ the weight of the constraint, T the epochs between two updates of the centre; AUPR-maj is that
 of normals, AUPR-min that of abnormals. Cross-validation, grid and features take 150 epochs instead of 1,000, with T
-scaled alike (marked reduced). λ cannot be scaled, and 1e-4 has not converged by then: cross-validation has both, the features' CAE has ConOCC's 1e-3, and how λ
-moves ConOCC is judged at 1,000 epochs. Grid and features are of chest X-rays, there of breast images. Losses are sums
-over pixels, so the same γ weighs 2.4 times as much beside 64 x 64 pixels as beside 100 x 100. The paper does not say
-how its test normals rotate; here every fold tests as many normals as there are test abnormals, in evenly spaced
-stretches of one seeded order, and no patient both trains and tests. AnoGAN has a quarter of its channels and 200 of its
-500 search steps, for at full width one of its fifteen runs takes thirteen hours of a processor core.
+scaled alike (marked reduced). λ cannot be scaled, and 1e-4 has not converged by then: cross-validation has both, the
+features' CAE has ConOCC's 1e-3, and how λ moves ConOCC is judged at 1,000 epochs. Grid and features are of chest
+X-rays, there of breast images. Losses are sums over pixels, so the same γ weighs 2.4 times as much beside 64 x 64
+pixels as beside 100 x 100. The paper does not say how its test normals rotate; here every fold tests as many normals
+as there are test abnormals, in evenly spaced stretches of one seeded order, and no patient both trains and tests.
+AnoGAN has a quarter of its channels and 200 of its 500 search steps, for at full width one of its fifteen runs takes
+thirteen hours of a processor core.
 """
 
 from __future__ import annotations

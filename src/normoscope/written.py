@@ -1,0 +1,221 @@
+"""What commands leave on disk, and how they know their own: nothing else is written over or deleted.
+
+    path --kind of file, first bytes--> ours: may be replaced       anything else: a sentence, before any work is done
+
+A page is known by its generator's mark, a table by its exact header, JSON by its schema, a drawing by its opening tag,
+a checkpoint by its header. A folder that is replaced or deleted as a whole must hold nothing but such files.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from .errors import OptionError
+
+__all__ = ["Written", "WrittenFolder", "check_place", "read_json", "some"]
+
+_HEAD = 8192
+"""Bytes that are read to know a file by."""
+
+_LARGEST = 2**30
+"""Bytes of a JSON file that are read at most."""
+
+_PAGE = rb'\s*<!DOCTYPE html>\n.*<meta name="generator" content="normoscope [^"]*">\n<title>[^<]*'
+
+_SVG = rb'<svg xmlns="http://www\.w3\.org/2000/svg" font-family="sans-serif" viewBox="[^"]*" role="img" '
+
+_SCORES = ("image_path", "pred_score", "pvalue", "qvalue", "pred_label", "rule")
+
+_MAPS = ("image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue", "sanity", "sanity_images")
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
+
+
+def _header(columns: Sequence[str]) -> bytes:
+    return re.escape(",".join(columns)).encode() + rb"\r?\n"
+
+
+class Written(Enum):
+    """Kinds of files, by the pattern that their first bytes match."""
+
+    SCORES = _header(_SCORES)
+    MAPS = _header(_MAPS)
+    REPORT = _PAGE + rb"normoscope report</title>"
+    EXPLANATION = _PAGE + rb'(normoscope explanations|why this score)</title>|\{\s*"method": "\w+",\s*"preset": "'
+    COMPARISON = rb'\{\s*"schema": "normoscope/compare/'
+    SWEEP = rb'\{\s*"schema": "normoscope/sweep/'
+    SANITY = rb'\{\s*"schema": "normoscope/sanity/'
+    RANKS = _SVG + rb'aria-label="Mean ranks of '
+
+    def path(self, given: str | Path) -> Path:
+        """Return the path to write to, before any work is done for it.
+
+        Raises:
+            OptionError: A folder, a pipe or a device is there, or a file that is not ours and may be the only copy of
+                something; or nothing can be written there.
+        """
+        path = Path(given)
+        check_place(path)
+        if path.is_dir():
+            raise OptionError("--out", str(path), "a file (this is a folder)")
+        if path.exists() and not _regular(path):
+            raise OptionError("--out", str(path), "a regular file (this is a pipe or a device)")
+        if path.exists() and not _begins(path, self.value):
+            raise OptionError("--out", str(path), "a new file, or an earlier result of the same command")
+        return path
+
+    def folder(self, given: str | Path, index: str) -> Path:
+        """Return the folder to write many files to, before any work is done for it.
+
+        Raises:
+            OptionError: It holds files, but not the index of an earlier result: some might be written over.
+        """
+        folder = Path(given)
+        check_place(given, index, option="--maps")
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / index).is_file():
+            raise OptionError(
+                "--maps", str(folder), f"a new or empty folder, or one with the {index} of an earlier result"
+            )
+        return self.path(folder / index).parent
+
+    def beside(self, given: str | Path, *names: str) -> Path:
+        """Return the folder to write such files to, before any work is done for it.
+
+        Args:
+            given: What was typed; files of other names are left alone.
+            names: Patterns of the names that may be written.
+
+        Raises:
+            OptionError: A file of such a name is not ours, or nothing can be written there.
+        """
+        folder = Path(given)
+        check_place(given, "any")
+        for path in sorted(path for name in names for path in folder.glob(name)):
+            self.path(path)
+        return folder
+
+    def table(self, rows: Iterable[Sequence[object]]) -> str:
+        """Return rows as CSV under this kind's header.
+
+        An image whose name a spreadsheet would take for a formula is called by the same path from here, `./=NAME`.
+        """
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow({Written.SCORES: _SCORES, Written.MAPS: _MAPS}[self])
+        writer.writerows([f"./{name}" if str(name).startswith(_FORMULA) else name, *cells] for name, *cells in rows)
+        return file.getvalue()
+
+
+_ANY = b""
+
+_LEFT = {r"\..+\.tmp": _ANY}  # by a writer that was killed
+
+_STAGES = {
+    r".+\.safetensors": rb'.{8}\{"__metadata__":\{"facts":"',
+    r".+\.safetensors\.part": rb'\Z|.{8}\{"__metadata__":\{"facts":"',
+}
+
+
+class WrittenFolder(Enum):
+    """Kinds of folders that are replaced or deleted as a whole, by the names in them and their files' first bytes."""
+
+    MODEL = {  # noqa: RUF012
+        r"model\.json": rb'\{\s*"format": \d+,\s*"normoscope": "',
+        r"(weights\.safetensors|parts\.json|calibration(-\d+)?\.json|README\.md)": _ANY,
+        **_LEFT,
+    }
+    CHECKPOINT = _STAGES
+    SWEEP = {  # noqa: RUF012
+        r"[0-9a-f]{20}\.json": rb'\{"name": "',
+        r"[0-9a-f]{20}\.checkpoint": _STAGES,
+        r"\.?data-[0-9a-f]{20}.*": {r"(pool|test)\.npy": _ANY, r"facts\.json": _ANY},
+        r"\.lock": rb"\Z",
+        **_LEFT,
+    }
+
+    def strangers(self, folder: Path) -> list[str]:
+        """Name what is there and not ours; nothing where there is no such folder."""
+        if folder.is_dir():
+            return [str(path.relative_to(folder)) for path in _strangers(folder, self.value)]
+        return [folder.name] if folder.exists() else []
+
+    def discard(self, folder: Path) -> None:
+        """Delete the folder, or what it links to; one that holds anything not ours is left as it is."""
+        if folder.is_dir() and not self.strangers(folder):
+            shutil.rmtree(folder.resolve())
+            folder.unlink(missing_ok=True)
+
+
+_Form = Mapping[str, "bytes | _Form"]
+
+
+def _strangers(folder: Path, form: _Form) -> Iterable[Path]:
+    for path in sorted(folder.iterdir()):
+        found = next((known for name, known in form.items() if re.fullmatch(name, path.name)), None)
+        if isinstance(found, Mapping) and path.is_dir() and not path.is_symlink():
+            yield from _strangers(path, found)
+        elif not isinstance(found, bytes) or not _begins(path, found):
+            yield path
+
+
+def _regular(path: Path) -> bool:
+    return stat.S_ISREG(path.stat().st_mode)
+
+
+def _begins(path: Path, pattern: bytes) -> bool:
+    """Tell whether a regular file begins so; another is not opened: a pipe would be waited for without end."""
+    if not path.exists() or not _regular(path):
+        return False
+    with path.open("rb") as file:
+        return re.match(pattern, file.read(_HEAD), re.DOTALL) is not None
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file that may come from anywhere.
+
+    Raises:
+        ValueError: It is no JSON, nested too deeply, too large, or no regular file: a pipe would be waited for.
+    """
+    if not _regular(path):
+        raise ValueError("not a regular file")
+    if (size := path.stat().st_size) > _LARGEST:
+        raise ValueError(f"{size} bytes are too many")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def some(names: Sequence[str]) -> str:
+    """Name the first three, and count the others."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def check_place(given: str | Path, *inside: str, option: str = "--out") -> None:
+    """Refuse, before any work is done for it, a path that nothing can be written to.
+
+    Args:
+        given: What was typed.
+        inside: What is to be written below it; none where it is a file itself.
+        option: How it was called.
+
+    Raises:
+        OptionError: What should be its folder is a file, or must not be written to.
+    """
+    path = Path(os.path.realpath(Path(given, *inside)))  # a link is written through
+    above = next(folder for folder in path.parents if folder.exists())
+    if not above.is_dir():
+        raise OptionError(option, str(given), f"a path inside a folder ({above} is a file)")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OptionError(option, str(given), f"a path inside a folder that you may write to ({above} is not)")
