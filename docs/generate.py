@@ -107,7 +107,10 @@ def latent_size_page() -> str:
         content = json.loads(file.read_text(encoding="utf-8"))
         parts.append(f"## {part}\n\n![curves](../../results/{file.stem}.svg)\n\n{_regret_table(content['sets'])}")
         parts += [_size_table(name, found) for name, found in content["sets"].items()]
-        parts.append(f"Made by `{content['command']}`; default selector `{content['default']}`.\n")
+        measured = (
+            " Bits and dimensions were measured when the fits were made." if "--stored" in content["command"] else ""
+        )
+        parts.append(f"Made by `{content['command']}`; default selector `{content['default']}`.{measured}\n")
     return "\n".join([*parts, _rate_table()])
 
 
