@@ -69,7 +69,7 @@ BREAKS = [
     ),
     (
         "a code of rounded latents that has seen the image",
-        "entropy.py",
+        "rounding.py",
         "own * math.erf(0.5 / width / math.sqrt(2))",
         "0",
         "tests/test_entropy.py -k rounded_bits",

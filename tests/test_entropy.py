@@ -15,11 +15,9 @@ from sklearn.datasets import make_swiss_roll
 from normoscope.dimension import levina_bickel, participation_ratio, two_nn
 from normoscope.disturbance import decoding_error, encoded, noise_level, step_level
 from normoscope.entropy import (
-    _coded,
     gaussian_entropy,
     half_log_det,
     knn_entropy,
-    quantised_bits,
     shortfall,
     shrunk_gaussian_entropy,
 )
@@ -28,6 +26,7 @@ from normoscope.estimates import Estimate, averaged, halved, one_of_each
 from normoscope.images import as_images
 from normoscope.information import gaussian_information, information_by_dimension, knn_information
 from normoscope.latents import measure
+from normoscope.rounding import _coded, quantised_bits
 
 Law = Callable[..., Estimate]
 Linear = tuple[Callable[[torch.Tensor], torch.Tensor], Callable[[torch.Tensor], torch.Tensor], torch.Tensor]

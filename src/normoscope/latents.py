@@ -15,11 +15,12 @@ import numpy.typing as npt
 
 from .dimension import levina_bickel, participation_ratio, two_nn
 from .disturbance import decoding_error, encoded, noise_level, step_level
-from .entropy import gaussian_entropy, knn_entropy, quantised_bits, shrunk_gaussian_entropy
+from .entropy import gaussian_entropy, knn_entropy, shrunk_gaussian_entropy
 from .errors import TooFewImagesError
 from .estimates import Estimate, Latents, averaged, checked, one_of_each
 from .information import gaussian_information, information_by_dimension, knn_information
 from .nn.detector import AutoencoderDetector
+from .rounding import quantised_bits
 from .types import Detector, Images
 
 __all__ = ["FEWEST", "LatentEntropy", "latent_entropy", "measure"]
