@@ -9,6 +9,7 @@ from normoscope import metrics
 from normoscope.bootstrap import bootstrap, bootstrap_paired
 from normoscope.delong import delong, delong_paired
 from normoscope.errors import ScoresError
+from normoscope.metrics import Metric
 
 
 def drawn(seed: int = 0, n: int = 300, shift: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -19,6 +20,13 @@ def drawn(seed: int = 0, n: int = 300, shift: float = 1.0) -> tuple[np.ndarray, 
 
 def width(interval: object) -> float:
     return interval.high - interval.low  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("metric", [metrics.aupr_abnormal, metrics.aupr_normal])
+def test_the_interval_of_a_reversed_ranking_holds_its_own_value(metric: Metric) -> None:
+    labels = np.repeat([1, 0], [40, 60])
+    found = bootstrap(metric, labels, np.arange(100.0))
+    assert found.low == found.value < found.high
 
 
 def test_the_bootstrap_of_auroc_agrees_with_delong() -> None:

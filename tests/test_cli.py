@@ -203,3 +203,9 @@ def test_a_scoring_number_that_nothing_would_read_is_refused(
 def test_a_method_named_twice_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "pca", "pca", "--data", "phantom", "--quiet"]) == 2
     assert capsys.readouterr().err == "normoscope: error: METHOD: expected every row once, got 'pca pca'.\n"
+
+
+def test_outputs_that_the_caller_has_closed_end_no_command() -> None:
+    command = f"{sys.executable} -m normoscope.apps.cli list methods"
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        assert subprocess.run(["sh", "-c", f"{command} {closed}"], stdout=subprocess.PIPE).returncode == 0

@@ -138,3 +138,21 @@ def test_a_rule_set_anew_in_another_unit_is_told(tmp_path: Path, capsys: pytest.
     assert main(["calibrate", model, str(other), "--normal-class", "recent"]) == 0
     said = capsys.readouterr().err
     assert "the old rule counted per patient, the new one counts per image; --group-regex finds patients" in said
+
+
+def test_copies_are_no_further_normals_and_missing_ones_are_told(typed: Typed, scans: Path, tmp_path: Path) -> None:
+    assert typed("fit", "trivial", scans, "--out", tmp_path / "m")[0] == 0
+    recent = tmp_path / "recent"
+    recent.mkdir()
+    for number in range(24):
+        pixels = np.random.default_rng(number // 2).integers(0, 256, (32, 32), np.uint8)
+        Image.fromarray(pixels).save(recent / f"{number}.png")
+    words = [recent, "--normal-class", "recent", "--false-alarms", "0.1"]
+    _, out, said = typed("calibrate", tmp_path / "m", *words)
+    assert "12 images left out: exact copies of others, which are no further normals" in said
+    assert "with 12 normals" in out
+    part = json.loads((tmp_path / "m" / "parts.json").read_text())["calibrate"]
+    own = next(path for path in scans.rglob("*.png") if any(path.name in name for name in part))
+    own.unlink()
+    _, _, told = typed("calibrate", tmp_path / "m", scans, "--false-alarms", "0.3")
+    assert f"1 of {len(part)} calibration images are gone or not read" in told

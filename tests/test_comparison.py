@@ -131,3 +131,12 @@ def test_without_labelled_test_images_nothing_is_measured(small_phantom: Partiti
     unlabelled = [replace(s, label=None) for s in small_phantom.collection.samples]
     with pytest.raises(TooFewImagesError, match="test: 1 image needed, 0 given; give labelled images"):
         assess(model, Collection("elsewhere", unlabelled))
+
+
+def test_test_images_without_a_label_count_as_neither(small_phantom: Partition) -> None:
+    some = [replace(one, label=None) if row % 4 == 0 else one for row, one in enumerate(small_phantom.samples["test"])]
+    data = replace(small_phantom, samples={**small_phantom.samples, "test": some})
+    row = compare([Recipe("knn", "knn", ns.build("knn"))], data, Run()).rows["knn"]
+    told = [one.label for one in some if one.label is not None]
+    assert (row.evaluation.n_normal, row.evaluation.n_abnormal) == (told.count(0), told.count(1))
+    assert row.scores.shape == (1, len(told))

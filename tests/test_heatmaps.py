@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from normoscope.model import Model, fit
 from normoscope.partitions import Partition, partition
 from normoscope.randomisation import Check
 from normoscope.transforms import Prepared
+from normoscope.written import Written
 
 GREY = np.full((1, 4, 4), 0.4, np.float32)
 
@@ -167,7 +169,7 @@ def test_without_calibration_normals_there_are_raw_maps_alone(pca: Model, data: 
     assert {row["heatmap"] for row in csv.DictReader((tmp_path / "maps.csv").open())} == {""}
 
 
-def test_an_interrupted_run_leaves_no_list_and_no_half_written_file(
+def test_an_interrupted_run_leaves_an_empty_list_and_no_half_written_file(
     pca: Model, data: Partition, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = prepared(pca, data)
@@ -175,13 +177,18 @@ def test_an_interrupted_run_leaves_no_list_and_no_half_written_file(
     before = {path: path.read_bytes() for path in tmp_path.glob("*.npy")}
     (tmp_path / "mine.txt").write_text("kept")
 
-    def full_disk(*paths: object) -> None:
-        raise OSError(28, "No space left on device")
+    replace = os.replace
+
+    def full_disk(source: str | Path, target: str | Path) -> None:
+        if str(target).endswith(".npy"):
+            raise OSError(28, "No space left on device")
+        replace(source, target)
 
     monkeypatch.setattr("os.replace", full_disk)
     with pytest.raises(OSError, match="No space"):
         write_maps(pca, images, tmp_path)
-    assert not (tmp_path / "maps.csv").exists()
+    assert (tmp_path / "maps.csv").read_text().count("\n") == 1
+    assert Written.MAPS.folder(tmp_path, "maps.csv") == tmp_path, "the same command may go over it"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert all(path.read_bytes() == content for path, content in before.items())
     assert (tmp_path / "mine.txt").read_text() == "kept"

@@ -221,6 +221,26 @@ def test_enough_rows_fit_without_a_warning() -> None:
         assert OneClassDetector().fit(normal_rows(95)).calibrated_
 
 
+def test_a_fit_that_fails_leaves_the_detector_as_it_was() -> None:
+    rows = normal_rows(100)
+    detector = OneClassDetector("knn").fit(rows)
+    before = detector.score_samples(rows[:5])
+    with pytest.raises(OptionError):
+        detector.set_params(params={"nope": 1}).fit(100 * rows)
+    np.testing.assert_array_equal(detector.score_samples(rows[:5]), before)
+    unfitted = OneClassDetector("knn", params={"nope": 1})
+    with pytest.raises(OptionError):
+        unfitted.fit(rows)
+    with pytest.raises(NotFittedError):
+        unfitted.predict(rows)
+
+
+def test_a_value_range_may_be_an_array() -> None:
+    rows = np.random.default_rng(0).random((60, 4))
+    ranged = OneClassDetector("knn", value_range=np.array([0.0, 1.0])).fit(rows)  # type: ignore[arg-type]
+    assert ranged.value_range_ == (0.0, 1.0)
+
+
 def test_labels_given_to_fit_change_nothing() -> None:
     normals = normal_rows(100)
     np.testing.assert_array_equal(

@@ -36,10 +36,15 @@ def test_times_are_said_in_the_unit_that_people_use(seconds: float, said: str) -
 
 
 def test_time_left_is_the_expected_work_of_all_over_those_at_work_less_what_has_passed(clock: Clock) -> None:
-    progress = JobProgress(2, {"a": 100.0, "b": 300.0}, 2, shown=False)
-    assert progress.remaining() == pytest.approx(200)
+    progress = JobProgress(3, {"a": 100.0, "b": 200.0, "c": 300.0}, 2, shown=False)
+    assert progress.remaining() == pytest.approx(300)
     clock.now = 50
-    assert progress.remaining() == pytest.approx(150)
+    assert progress.remaining() == pytest.approx(250)
+
+
+def test_time_left_is_no_less_than_the_longest_job_takes(clock: Clock) -> None:
+    assert JobProgress(1, {"a": 1000.0}, 16, shown=False).remaining() == pytest.approx(1000)
+    assert JobProgress(2, {"a": 10.0, "b": 1000.0}, 2, shown=False).remaining() == pytest.approx(1000)
 
 
 def test_time_left_follows_what_jobs_took_and_a_short_one_says_little(clock: Clock) -> None:

@@ -224,6 +224,16 @@ def test_blank_lines_before_the_header_do_not_matter(folder: Path) -> None:
     assert (sample.name, sample.class_name) == ("1.png", "a")
 
 
+@pytest.mark.parametrize("missing", ["NA", "N/A", "<NA>", "null", "NULL"])
+def test_what_other_programs_write_for_a_missing_label_or_patient_is_none(folder: Path, missing: str) -> None:
+    for column in ("label", "patient_id"):
+        table = write(folder, f"path,{column}\n1.png,a\n2.png,{missing}\n")
+        with pytest.raises(LayoutError, match=f"a {column}, as in other rows, got an empty cell or NaN"):
+            list(Manifest(table).samples())
+    country = write(folder, f"path,label,country\n1.png,a,{missing}\n2.png,a,DE\n")
+    assert [one.subgroups["country"] for one in Manifest(country).samples()] == [missing, "DE"]
+
+
 def test_a_column_of_nan_is_an_empty_one(folder: Path) -> None:
     table = write(folder, "path,label,mask,age\n1.png,nan,NaN,nan\n2.png,nan,m.png,3\n")
     first, second = Manifest(table).samples()

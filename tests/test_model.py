@@ -98,7 +98,29 @@ def test_a_copy_of_a_training_image_does_not_calibrate() -> None:
     assert [sample.name for sample in data.samples["calibrate"]] == [sample.name for sample in calibrating[3:]]
     assert list(data.parts["calibrate"]) == [sample.name for sample in calibrating[3:]]
     assert len(data.images["calibrate"]) == 27
-    assert "3 images left out of calibrate: exact copies of images in earlier parts" in data.notes
+    assert "3 images left out of calibrate: exact copies of others there or in earlier parts" in data.notes
+
+
+def test_a_copy_of_a_calibration_image_is_no_further_normal() -> None:
+    fitting, calibrating = toy(60, 0, "train"), toy(30, 0, "validation")
+    copies = [dataclasses.replace(sample, read=calibrating[0].read) for sample in calibrating[1:11]]
+    data = cut([*fitting, calibrating[0], *copies, *calibrating[11:]])
+    names = [sample.name for sample in data.samples["calibrate"]]
+    assert names == [calibrating[0].name, *(sample.name for sample in calibrating[11:])]
+    assert "10 images left out of calibrate: exact copies of others there or in earlier parts" in data.notes
+
+
+def test_another_normal_class_on_the_models_own_data_is_refused() -> None:
+    data = cut(toy())
+    model = ns.fit("pca", ns.build("pca", overrides={"latent_dim": 4}), data)
+    assert model.owns(data.collection)
+    assert not model.owns(dataclasses.replace(data.collection, spec="other"))
+    assert not [note for note in data.notes if note.startswith("no image stands")]
+    two = [dataclasses.replace(one, patient=f"p{i % 2}") for i, one in enumerate(toy(40, 0))]
+    assert "no image stands in calibrate: there are too few patients to cut" in cut(two).notes
+    swapped = dataclasses.replace(data.collection, normal_class="lesion")
+    with pytest.raises(OptionError, match=r"fitted with on this data, got .lesion"):
+        model.test_samples(swapped)
 
 
 def test_other_copies_and_conflicting_labels_are_notes() -> None:

@@ -54,6 +54,13 @@ def test_too_few_images_and_no_components_are_refused() -> None:
         PCA(latent_dim=0)
 
 
+def test_as_many_components_as_values_are_refused_for_nothing_would_be_left() -> None:
+    rows = as_images(np.random.default_rng(0).random((50, 1, 1, 8)))
+    with pytest.raises(OptionError, match="pca --latent-dim: expected fewer than the 8 values of an image, got 32"):
+        PCA().fit(rows, Run())
+    assert PCA(latent_dim=7).fit(rows, Run()).anomaly_score(rows.batch([0])).item() > 1e-6
+
+
 def test_an_image_scores_alone_as_it_does_among_others() -> None:
     detector = PCA(latent_dim=5).fit(as_images(draw_blobs(60, seed=0)), Run())
     images = draw_blobs(60, seed=1)

@@ -458,3 +458,17 @@ def test_replacing_the_calibration_keeps_the_old_ones_in_order(
     assert "0.2 false alarms" in (folder / "README.md").read_text()
     shutil.copy(folder / "calibration-1.json", folder / "calibration.json")
     assert load_model(folder).calibration.to_json() == pca.calibration.to_json()
+
+
+def test_numbers_given_in_python_for_options_and_classes_come_back(pca: Model, tmp_path: Path) -> None:
+    data = {**pca.provenance["data"], "options": {"size": 28, "anatomy": "chest"}, "normal_class": 0}
+    model = replace(pca, provenance={**pca.provenance, "data": data})
+    again = load_model(save_model(model, tmp_path / "m"))
+    assert again.provenance["data"]["options"] == {"size": 28, "anatomy": "chest"}
+    assert again.provenance["data"]["normal_class"] == 0
+
+
+def test_weights_are_as_readable_as_the_other_files(pca: Model, tmp_path: Path) -> None:
+    save_model(pca, tmp_path / "m")
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "m").iterdir()}
+    assert len(set(modes.values())) == 1, modes

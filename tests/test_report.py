@@ -342,6 +342,17 @@ def test_scores_no_better_than_chance_are_called_that(pca: Assessment) -> None:
     assert "normal images look the stranger ones" in _plain(reverse)
 
 
+def test_pairs_are_said_as_they_are_with_ties_and_next_to_all(pca: Assessment) -> None:
+    def said(scores: np.ndarray) -> str:
+        return _plain(dataclasses.replace(pca, scores=scores, evaluation=evaluate(pca.labels, scores, flags=pca.flags)))
+
+    assert "in 50 of 100 pairs, ties counted half; no interval" in said(np.zeros(40))
+    nearly = pca.labels + np.arange(40) / 100
+    assert "in 100 of 100 pairs." in said(nearly)
+    nearly[np.flatnonzero(pca.labels == 1)[0]] = np.sort(nearly[pca.labels == 0])[-1] - 1e-6
+    assert "in 99.8 of 100 pairs." in said(nearly)
+
+
 def test_an_uncalibrated_model_says_how_many_normals_are_missing(uncalibrated: Assessment) -> None:
     html = render(uncalibrated)
     text = Page(html).text

@@ -77,6 +77,14 @@ def test_a_process_that_always_dies_is_given_up(tmp_path: Path) -> None:
         run_jobs([mortal], tmp_path / "jobs", engine=ONE)
 
 
+def test_a_process_that_always_dies_does_not_take_the_other_jobs_with_it(tmp_path: Path) -> None:
+    mortal = Job("mortal", "toy_jobs:die", {"log": str(tmp_path / "log"), "deaths": 99})
+    others = squares(4, seconds=0.3)
+    with pytest.raises(JobError, match=r"^job mortal: its process died 3 times"):
+        run_jobs([mortal, *others], tmp_path / "jobs", engine=Processes(2))
+    assert all(finished(job, tmp_path / "jobs") for job in others)
+
+
 @pytest.mark.parametrize("to_all", [False, True])
 def test_an_interrupt_ends_what_is_under_way_and_keeps_what_is_done(to_all: bool, tmp_path: Path) -> None:
     folder, log = tmp_path / "jobs", tmp_path / "log"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from normoscope.errors import LeakageError, TooFewImagesError
+from normoscope.errors import LeakageError, OptionError, TooFewImagesError
 from normoscope.splits import PARTS, Parts, check_leakage, duplicate_notes, split
 from normoscope.types import Collection, Sample, Split
 
@@ -58,6 +58,19 @@ def test_official_validation_normals_calibrate_and_a_tenth_of_the_training_norma
     parts = cut(samples)
     assert counts(parts) == [1093, 121, 135, 40]
     assert parts.calibrate == tuple(range(1214, 1349))
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (7, 1, 2), (0.7, 0.7, 0.7), (0, 0.5, 0.5), (1.2, -0.1, -0.1)])
+def test_shares_that_do_not_make_one_are_refused(shares: tuple[float, ...]) -> None:
+    with pytest.raises(OptionError, match="shares: expected three that make 1, the first above 0"):
+        split(Collection("toy", [sample(str(i)) for i in range(20)], "a"), 0, shares)
+
+
+def test_a_part_that_too_few_patients_leave_empty_was_wished() -> None:
+    few = cut([sample(str(i), patient=f"p{i % 2}") for i in range(40)])
+    assert [part for part in few.wished if part == "calibrate" and not few.calibrate] == ["calibrate"]
+    every = [sample(str(i)) for i in range(40)]
+    assert split(Collection("toy", every, "a"), 0, (1, 0, 0)).wished == ("the test of normals",)
 
 
 def test_no_abnormal_image_trains_selects_or_calibrates() -> None:

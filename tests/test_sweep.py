@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from normoscope.candidates import Pool, cut, name_of, share
+from normoscope.candidates import Pool, _save, cut, name_of, share
 from normoscope.errors import OptionError, ScoresError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
 from normoscope.methods.ae import AE
@@ -224,3 +225,11 @@ def test_values_are_read_as_the_field_s_type_and_methods_take_the_settings_they_
 def test_an_axis_that_cannot_be_swept_is_refused(field: str, values: Sequence[Any], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
         axis_of("ae", field, values)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_told_where_numpy_only_counts_bytes(tmp_path: Path) -> None:
+    (tmp_path / "pool.npy").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        _save(tmp_path / "pool.npy", np.zeros((64, 64, 64)))
+    assert caught.value.errno == errno.ENOSPC

@@ -12,7 +12,7 @@ import torch
 
 from normoscope.checkpoints import Checkpoint, write
 from normoscope.errors import OptionError
-from normoscope.written import Written, WrittenFolder, check_place, some
+from normoscope.written import Written, WrittenFolder, check_companions, check_place, some
 
 SCORES = "image_path,pred_score,pvalue,qvalue,pred_label,rule\n"
 PAGE = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta name="generator" content="normoscope 0.1.0">\n<title>'
@@ -160,3 +160,17 @@ def test_the_place_of_a_link_is_that_of_what_it_names(tmp_path: Path) -> None:
 def test_three_names_are_told_and_the_others_counted() -> None:
     assert some(["a", "b", "c"]) == "a, b, c"
     assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+def test_the_root_is_a_place_like_any_other() -> None:
+    check_place("/")
+
+
+def test_files_without_the_result_they_belong_to_are_kept(tmp_path: Path) -> None:
+    index = tmp_path / "sweep.json"
+    check_companions(index, "sweep.svg")
+    (tmp_path / "sweep.svg").write_text("my own drawing")
+    with pytest.raises(OptionError, match=r"--out: expected a folder without it, or with the sweep.json it belongs to"):
+        check_companions(index, "sweep.svg")
+    index.write_text("{}")
+    check_companions(index, "sweep.svg")

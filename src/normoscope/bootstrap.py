@@ -166,7 +166,8 @@ def _interval(
     bounds = value + half * np.asarray([-1, 1])
     if np.ptp(drawn) > 0:
         bounds = np.quantile(value + (drawn - value) * half / (_NORMAL * math.sqrt(images)), [0.025, 0.975])
-    low, high = np.clip(bounds, *limits)
+    # copies of an image cannot rank below each other, so that at the least possible value all draws lie above it
+    low, high = np.clip([min(bounds[0], value), max(bounds[1], value)], *limits)
     return Interval(value, float(low), float(high), f"{how}, {len(drawn)} draws"), error, drawn
 
 

@@ -10,8 +10,10 @@ seed are fitted on the same images and judged on the same planted ones. *calibra
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -86,12 +88,21 @@ def share(pool: Pool, preprocessor: Preprocessor, folder: Path) -> str:
         aside = Path(mkdtemp(dir=folder, prefix=f".data-{name}-"))
         try:
             for file, array in _arrays(pool).items():
-                np.save(aside / file, array, allow_pickle=False)
+                _save(aside / file, array)
             (aside / _FACTS).write_text(_facts(pool, preprocessor), encoding="utf-8")
             aside.rename(target)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
     return name
+
+
+def _save(file: Path, array: npt.NDArray[Any]) -> None:
+    try:
+        np.save(file, array, allow_pickle=False)
+    except OSError as error:
+        if error.errno is None:  # numpy counts the bytes, and does not say why some are missing
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
 
 
 def forget(name: str, folder: Path) -> None:

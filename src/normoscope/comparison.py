@@ -83,7 +83,7 @@ def assess(
         raise TooFewImagesError("test", 1, 0, "give labelled images")
     prepared = model.prepare(samples, skip_unreadable=skip_unreadable, progress=progress)
     model.check_unseen(prepared)
-    if collection.spec == model.provenance["data"]["spec"]:
+    if model.owns(collection):
         model.check_unchanged(prepared)
     prepared, masks = _with_masks(model, prepared, skip_unreadable)
     began = time.perf_counter()
@@ -115,12 +115,19 @@ def assess(
         {name: paired(labels, scores, theirs, groups=groups) for name, (_, theirs) in trivial.items()},
         (
             *collection.notes,
-            *model.shape_notes(prepared),
+            *(() if model.owns(collection) else model.shape_notes(prepared)),
             *evaluation.notes,
             *(f"not read: {problem}" for problem in prepared.problems),
         ),
         seconds,
     )
+
+
+def _labelled(data: Partition) -> Partition:
+    """Leave out test images of which nobody says what they are."""
+    rows = [row for row, sample in enumerate(data.samples["test"]) if sample.label is not None]
+    images, samples = data.images["test"].subset(rows), [data.samples["test"][row] for row in rows]
+    return replace(data, images={**data.images, "test": images}, samples={**data.samples, "test": samples})
 
 
 def _labels(samples: Sequence[Sample]) -> npt.NDArray[np.int64]:
@@ -256,8 +263,9 @@ def compare(
     Raises:
         TooFewImagesError: The data has no test images, or of one kind alone.
     """
+    data = _labelled(data)
     test, samples = data.images["test"], data.samples["test"]
-    if not any(sample.label is not None for sample in samples):
+    if not samples:
         raise TooFewImagesError("test", 1, 0, "give labelled images")
     labels, groups = _labels(samples), _groups(samples)
     for label, kind in enumerate(("normal", "abnormal")):

@@ -103,7 +103,8 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
     if not model.localizes:
         raise OptionError("--maps", model.method, "a method that localises (cae, conocc, pca ...)")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "maps.csv").unlink(missing_ok=True)
+    # by its header a stopped run's folder is known, and the same command may go over it
+    write_atomically(folder / "maps.csv", Written.MAPS.table([]))
     names = [sample.name for sample in prepared.samples]
     scale = model.calibration.map_scale
     rows = []

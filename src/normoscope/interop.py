@@ -30,7 +30,7 @@ from .calibration import Above, Calibration
 from .errors import ImageShapeError, OptionError
 from .images import BATCH, PixelStore, as_images, batches
 from .methods import build
-from .types import Method, Run
+from .types import Detector, Method, Run
 
 __all__ = ["OneClassDetector", "PyODDetector"]
 
@@ -77,14 +77,14 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
         """Fit on most rows, set the threshold on the others; return all rows, checked."""
         self._check_shares()
         rows: Values = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        self.held_out_, kept = self._draw(len(rows))
-        self.value_range_ = self._range(rows[kept])
-        images = self._images(rows)
-        self.recipe_ = self._recipe()
-        self.detector_ = self.recipe_.fit(images.subset(kept), Run(seed=self.seed, device=self.device))
-        self.calibration_ = Calibration.fit(
-            self._calibration_scores(images.subset(self.held_out_)), alpha=self.false_alarms
-        )
+        held_out, kept = self._draw(len(rows))
+        recipe, value_range = self._recipe(), self._range(rows[kept])
+        images = self._images(rows, value_range)
+        detector = recipe.fit(images.subset(kept), Run(seed=self.seed, device=self.device))
+        scores = self._calibration_scores(detector, images.subset(held_out))
+        # all at once: a fit that fails leaves what an earlier one left
+        self.held_out_, self.value_range_, self.recipe_, self.detector_ = held_out, value_range, recipe, detector
+        self.calibration_ = Calibration.fit(scores, alpha=self.false_alarms)
         if not self.calibrated_:
             warnings.warn(self._weaker_rule(), UserWarning, stacklevel=3)
         return rows
@@ -97,6 +97,10 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
         scores = self._anomaly_score(X)
         return self.calibration_.pvalues(scores)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        """Tell scikit-learn that a fit has come to its end."""
+        return hasattr(self, "calibration_")
+
     @property
     def calibrated_(self) -> bool:
         """Whether enough rows were held out for the wished false-alarm rate."""
@@ -106,7 +110,8 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
     def _anomaly_score(self, X: npt.ArrayLike) -> Values:
         """Return normoscope's score: higher is more anomalous."""
         check_is_fitted(self)
-        return self._score(self._images(validate_data(self, X, dtype=np.float64, reset=False)))
+        rows = validate_data(self, X, dtype=np.float64, reset=False)
+        return self._score(self.detector_, self._images(rows, self.value_range_))
 
     @property
     def _threshold(self) -> float:
@@ -131,30 +136,31 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
 
     def _range(self, rows: Values) -> tuple[float, float]:
         """Return the values that become 0 and 1."""
-        low, high = (float(value) for value in self.value_range or (rows.min(), rows.max()))
+        given = (rows.min(), rows.max()) if self.value_range is None else self.value_range
+        low, high = (float(value) for value in given)
         if self.value_range is None and low == high:
             high = low + max(1.0, abs(low))  # constant rows have no scale of their own
         if not 0 < high - low < np.inf:
             raise OptionError("value_range", (low, high), "(low, high) with low below high, a finite number apart")
         return low, high
 
-    def _images(self, rows: Values) -> PixelStore:
+    def _images(self, rows: Values, value_range: tuple[float, float]) -> PixelStore:
         """Map the value range to [0, 1], values beyond it beyond, and rows to images."""
         shape = (1, 1, rows.shape[1]) if self.image_shape is None else tuple(self.image_shape)
         if math.prod(shape) != rows.shape[1]:
             raise ImageShapeError(shape, rows.shape, f"pass rows of {math.prod(shape)} values or another image_shape")
-        low, high = self.value_range_
+        low, high = value_range
         with np.errstate(over="ignore"):
             scaled = np.clip((rows - low) / (high - low), -FAR, FAR)
         return as_images(scaled.reshape(len(rows), *shape)).with_intensity(_unclipped)
 
-    def _score(self, images: PixelStore) -> Values:
+    def _score(self, detector: Detector, images: PixelStore) -> Values:
         device = str(Run(device=self.device).torch_device)
-        parts = [self.detector_.anomaly_score(batch) for batch in batches(images, BATCH, device)]
+        parts = [detector.anomaly_score(batch) for batch in batches(images, BATCH, device)]
         return np.asarray(torch.cat(parts).double().cpu().numpy())
 
-    def _calibration_scores(self, images: PixelStore) -> Values:
-        scores = self._score(images)
+    def _calibration_scores(self, detector: Detector, images: PixelStore) -> Values:
+        scores = self._score(detector, images)
         if not np.isfinite(scores).all():
             expected = f"a shape that {self.method} has finite scores for (most methods need images)"
             raise OptionError("image_shape", self.image_shape, expected)
@@ -275,7 +281,7 @@ class PyODDetector(_RowDetector):
         """
         rows = self._fit(X)
         self.threshold_ = self._threshold
-        self.decision_scores_ = self._score(self._images(rows))
+        self.decision_scores_ = self._score(self.detector_, self._images(rows, self.value_range_))
         self.labels_ = self._flag(self.decision_scores_)
         return self
 

@@ -41,7 +41,7 @@ class JobProgress:
         self._total, self._at_once, self._shown = total, at_once, shown
         self._known = any(costs.values())
         self._left = {key: cost or 1.0 for key, cost in costs.items()}
-        self._expected = sum(self._left.values())
+        self._expected, self._longest = sum(self._left.values()), max(self._left.values(), default=0.0)
         self._done = self._took = 0.0
         self._began = self._told = time.monotonic()
         self._bar: Any = None
@@ -97,7 +97,8 @@ class JobProgress:
         if self._done + trust == 0:
             return None
         pace = (self._took + trust) / (self._done + trust)
-        return max(0.0, pace * self._expected / self._at_once - (time.monotonic() - self._began))
+        needed = max(self._expected / self._at_once, self._longest)
+        return max(0.0, pace * needed - (time.monotonic() - self._began))
 
     def _time_left(self) -> str:
         left = self.remaining()

@@ -27,7 +27,7 @@ from .regions import NormalMaps
 from .rescoring import VarianceHead, check_scoring, fit_head, residual_map
 from .scoring import Residual, Scoring
 from .splits import check_leakage
-from .transforms import Prepared, Preprocessor
+from .transforms import Aspect, Prepared, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Pixels, Reconstructs, Run, Sample
 
 __all__ = ["RECALIBRATE", "Model", "fit", "rescore"]
@@ -171,7 +171,9 @@ class Model:
                 f"{sizes}of other proportions, they are brought to {side} x {side} by '{aspect}', and scores may not "
                 "compare; if the training images had been squashed before, squash these as well"
             )
-        if _COARSER * min(width, height) <= min(*fitted, side):
+        # padding brings the longer side to that of the model, the others the shorter one
+        sides = max if self.preprocessor.aspect is Aspect.PAD else min
+        if _COARSER * sides(width, height) <= min(sides(fitted), side):
             notes.append(
                 f"{sizes}enlarged to {side} x {side} they are smoother than those, and scores may not compare; give "
                 "images of about the size that was fitted on"
@@ -197,10 +199,28 @@ class Model:
             raise LayoutError("images", "at least one that can be read", first, "mend them or give others")
         return prepared
 
+    def owns(self, collection: Collection) -> bool:
+        """Tell whether the model was fitted on this data.
+
+        Raises:
+            OptionError: It was, with another class for the normal one.
+        """
+        data = self.provenance["data"]
+        if collection.spec != data["spec"]:
+            return False
+        if collection.normal_class is not None and str(collection.normal_class) != str(data["normal_class"]):
+            expected = f"{data['normal_class']!r}, which the model was fitted with on this data"
+            raise OptionError("--normal-class", collection.normal_class, expected)
+        return True
+
     def test_samples(self, collection: Collection) -> tuple[list[Sample], str]:
-        """Choose what may be reported on: this model's test part, the official one, or everything; and say which."""
+        """Choose what may be reported on: this model's test part, the official one, or everything; and say which.
+
+        Raises:
+            OptionError: As `owns`.
+        """
         names = self.parts["test"]
-        if collection.spec == self.provenance["data"]["spec"] and names:
+        if self.owns(collection) and names:
             found = [s for s in collection.samples if s.name in names]
             gone = f", of which {len(names) - len(found)} of {len(names)} images are gone"
             return found, "the model's own test part" + (gone if len(found) < len(names) else "")

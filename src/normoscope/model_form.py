@@ -57,6 +57,11 @@ def _or_none(wanted: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda value: value is None or wanted(value)
 
 
+def _plain(value: Any) -> bool:
+    """From Python, options and classes may be numbers."""
+    return value is None or isinstance(value, (str, bool)) or _number(value)
+
+
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
@@ -107,8 +112,8 @@ MODEL: Form = {
         "data": {
             "spec": _text,
             "source": _or_none(_text),
-            "options": _or_none(_names),
-            "normal_class": _or_none(_text),
+            "options": lambda value: value is None or (isinstance(value, dict) and all(map(_plain, value.values()))),
+            "normal_class": _plain,
             "group_regex": _or_none(_text),
             "counts": dict.fromkeys(PARTS, _whole(0)),
             "image_shape": _or_none(_shape),

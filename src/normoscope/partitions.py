@@ -88,6 +88,7 @@ def partition(
         *_patient_notes(collection, cut),
         *duplicate_notes(prepared.samples, prepared.hashes),
         *_copy_notes(standing, rows),
+        *(f"no image stands in {part}: there are too few patients to cut" for part in _missed(cut, collection)),
         *(f"not read: {problem}" for problem in prepared.problems),
     )
     return Partition(
@@ -102,20 +103,30 @@ def partition(
 
 
 def _without_copies(rows: Mapping[str, Sequence[int]], hashes: Sequence[str]) -> dict[str, list[int]]:
-    """Leave out of each part but the test what an earlier part holds: a copy of a training image is no new normal."""
-    kept: dict[str, list[int]] = {}
-    seen: set[str] = set()
-    for part in USED:
-        kept[part] = [row for row in rows[part] if hashes[row] not in seen]
-        seen |= {hashes[row] for row in kept[part]}
-    return {**kept, "test": list(rows["test"])}
+    """Leave out of *select* and *calibrate* what they or an earlier part hold already: a copy is no new normal."""
+    kept = {part: list(rows[part]) for part in PARTS}
+    seen = {hashes[row] for row in rows["train"]}
+    for part in ("select", "calibrate"):
+        first = {hashes[row]: row for row in reversed(rows[part]) if hashes[row] not in seen}
+        kept[part] = sorted(first.values())
+        seen |= first.keys()
+    return kept
 
 
 def _copy_notes(before: Mapping[str, Sequence[int]], after: Mapping[str, Sequence[int]]) -> list[str]:
     dropped = {part: len(before[part]) - len(after[part]) for part in USED}
     return [
-        f"{n} images left out of {part}: exact copies of images in earlier parts" for part, n in dropped.items() if n
+        f"{n} images left out of {part}: exact copies of others there or in earlier parts"
+        for part, n in dropped.items()
+        if n
     ]
+
+
+def _missed(cut: Parts, collection: Collection) -> list[str]:
+    """Name the parts that were to have a share of the normals and have none."""
+    normal_test = [i for i in cut.test if collection.samples[i].label == 0]
+    standing = {"select": cut.select, "calibrate": cut.calibrate, "the test of normals": normal_test}
+    return [part for part in cut.wished if not standing[part]]
 
 
 def _patient_notes(collection: Collection, cut: Parts) -> list[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, load_file, save
 
 from . import methods
 from ._version import __version__
@@ -110,6 +110,7 @@ def save_model(model: Model, folder: str | Path, *, overwrite: bool = False) -> 
         whole = Path(temporary, "model")
         whole.mkdir()
         _write(model, whole)
+        check_target(target, overwrite=overwrite)  # another program may have been faster
         _exchange(whole, target, Path(temporary, "old"))
     return Path(folder)
 
@@ -135,7 +136,10 @@ def _write(model: Model, folder: Path) -> None:
         tensors |= {HEAD + key: value for key, value in model.head.state().items()}
     if model.median is not None:
         tensors[MEDIAN] = model.median.contiguous()
-    save_file(tensors, folder / "weights.safetensors")
+    with (folder / "weights.safetensors").open("wb") as file:  # safetensors' own writing is readable to nobody else
+        file.write(save(tensors))
+        file.flush()
+        os.fsync(file.fileno())
     write_atomically(folder / "parts.json", json.dumps({part: model.parts[part] for part in PARTS}, indent=0))
     digests = {name: _sha256(folder / name) for name in ("weights.safetensors", "parts.json")}
     content = {

@@ -19,6 +19,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -178,21 +179,35 @@ def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> l
     costs = {key: job.cost for key, job in pending.items()}
     at_once = engine.at_once if pending and progress else 1  # a cluster has to be asked
     with JobProgress(len({job.key for job in jobs}), costs, at_once, progress) as shown:
-        for _ in range(_ATTEMPTS):
-            if not pending:
-                break
-            with closing(engine(list(pending.values()), folder)) as work:
+
+        def attempt(some: Sequence[Job]) -> int:
+            """Do jobs and store what they give; return how many were left, as their process or one beside it died."""
+            left = {job.key for job in some}
+            with closing(engine(some, folder)) as work:
                 for job, content in work:
                     if isinstance(content, str):
                         failures.append(JobError(job.name, content))
                     else:
                         write_atomically(folder / f"{job.key}.json", json.dumps(content))
                         shutil.rmtree(checkpoint_of(job, folder), ignore_errors=True)
+                    left.remove(job.key)
                     del pending[job.key]
                     shown.advance(job.key, job.name, None if isinstance(content, str) else content["seconds"])
-    failures += [
-        JobError(job.name, f"its process died {_ATTEMPTS} times (too little memory?)") for job in pending.values()
-    ]
+            return len(left)
+
+        died = Counter[str]()
+        while pending:
+            before = list(pending.values())
+            if attempt(before) < len(before):
+                continue
+            # a process that dies takes those beside it with it: alone, it dies alone
+            for job in before[: engine.at_once]:
+                if attempt([job]):
+                    died[job.key] += 1
+                if died[job.key] == _ATTEMPTS:
+                    cause = f"its process died {_ATTEMPTS} times (too little memory?)"
+                    failures.append(JobError(job.name, cause))
+                    del pending[job.key]
     if failures:
         raise failures[0] if len(failures) == 1 else JobError(f"1 of {len(failures)} that failed", str(failures[0]))
     return [result for job in jobs if (result := finished(job, folder)) is not None]

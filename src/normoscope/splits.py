@@ -11,6 +11,7 @@ patient whose normals train are then left out.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .decoding import printable
-from .errors import LeakageError, TooFewImagesError
+from .errors import LeakageError, OptionError, TooFewImagesError
 from .types import Collection, Sample
 
 __all__ = ["PARTS", "Parts", "check_leakage", "duplicate_notes", "split"]
@@ -37,7 +38,8 @@ class Parts:
         test: Opened to report.
         by_patient: Every image has a patient id, and no patient stands in two parts.
         seed: Of the cuts.
-        rule: How the parts were cut, in words.
+        rule: How the parts were to be cut, in words; patients stay whole, so shares are met as nearly as they allow.
+        wished: What was to have a share of the normals: select, calibrate, "the test of normals".
     """
 
     train: tuple[int, ...]
@@ -47,6 +49,7 @@ class Parts:
     by_patient: bool
     seed: int
     rule: str
+    wished: tuple[str, ...] = ()
 
     def __getitem__(self, part: str) -> tuple[int, ...]:
         value: tuple[int, ...] = getattr(self, part)
@@ -64,7 +67,10 @@ def split(collection: Collection, seed: int = 0, shares: Sequence[float] = (0.7,
 
     Raises:
         TooFewImagesError: No normal image is left to train on.
+        OptionError: The shares are not three that make 1, the first above 0.
     """
+    if len(shares) != 3 or min(shares) < 0 or shares[0] == 0 or not math.isclose(sum(shares), 1):
+        raise OptionError("shares", tuple(shares), "three that make 1, the first above 0, as (0.7, 0.1, 0.2)")
     samples = collection.samples
     normals = {
         s: [i for i, x in enumerate(samples) if x.label == 0 and x.split == s]
@@ -73,8 +79,10 @@ def split(collection: Collection, seed: int = 0, shares: Sequence[float] = (0.7,
     rng = np.random.default_rng(np.random.SeedSequence([seed, 0x5B117]))
     pool = normals["train"] + normals[None]
     test = [i for i, x in enumerate(samples) if x.split == "test"]
-    told = []
+    told: list[str] = []
+    wished = [part for part, share in zip(("select", "calibrate"), shares[1:], strict=True) if share]
     if not test:
+        wished.append("the test of normals")
         held, pool = _cut(samples, pool, (0.2, 0.8), rng)
         # abnormals of any split: none of them may serve anything but the test
         abnormal = [i for i, x in enumerate(samples) if x.label == 1]
@@ -96,7 +104,8 @@ def split(collection: Collection, seed: int = 0, shares: Sequence[float] = (0.7,
     if shared:
         told.append(f"the official parts share {shared} patients")
     by_patient = collection.grouped and not shared
-    return Parts(tuple(train), tuple(select), tuple(calibrate), tuple(test), by_patient, seed, "; ".join(told))
+    rule = "; ".join(told)
+    return Parts(tuple(train), tuple(select), tuple(calibrate), tuple(test), by_patient, seed, rule, tuple(wished))
 
 
 def _without_patients_of(samples: Sequence[Sample], rows: Sequence[int], others: Sequence[int]) -> list[int]:

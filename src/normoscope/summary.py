@@ -69,8 +69,16 @@ def _ranking(found: Assessment) -> tuple[Figure, str]:
     if math.isnan(auroc.value):
         return Figure("AUROC", "–", auroc.how), f"There is no AUROC: {auroc.how}."
     verdict, words = _against_chance(auroc)
-    text = f"An abnormal image scores higher than a normal one in {100 * auroc.value:.0f} of 100 pairs{words}."
+    ties = np.intersect1d(found.scores[found.labels == 0], found.scores[found.labels == 1]).size
+    counted = ", ties counted half" if ties else ""
+    text = f"An abnormal image scores higher than a normal one in {_pairs(auroc.value)} of 100 pairs{counted}{words}."
     return Figure("AUROC", f"{auroc.value:.3f}", _bounds(auroc), verdict), text
+
+
+def _pairs(auroc: float) -> str:
+    """Write a share in percent; all and none are said of no other."""
+    whole = f"{100 * auroc:.0f}"
+    return whole if auroc in (0, 1) or whole not in ("0", "100") else f"{min(max(100 * auroc, 0.1), 99.9):.1f}"
 
 
 def _against_chance(auroc: Interval) -> tuple[Verdict, str]:

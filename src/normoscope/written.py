@@ -22,7 +22,7 @@ from typing import Any
 
 from .errors import OptionError
 
-__all__ = ["Written", "WrittenFolder", "check_place", "read_json", "some"]
+__all__ = ["Written", "WrittenFolder", "check_companions", "check_place", "read_json", "some"]
 
 _HEAD = 8192
 """Bytes that are read to know a file by."""
@@ -202,6 +202,17 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def check_companions(index: Path, *names: str) -> None:
+    """Refuse to write such files where they stand without the result they would belong to.
+
+    Raises:
+        OptionError: One does.
+    """
+    alone = [path for name in names for path in index.parent.glob(name)]
+    if alone and not index.exists():
+        raise OptionError("--out", str(alone[0]), f"a folder without it, or with the {index.name} it belongs to")
+
+
 def check_place(given: str | Path, *inside: str, option: str = "--out") -> None:
     """Refuse, before any work is done for it, a path that nothing can be written to.
 
@@ -214,7 +225,7 @@ def check_place(given: str | Path, *inside: str, option: str = "--out") -> None:
         OptionError: What should be its folder is a file, or must not be written to.
     """
     path = Path(os.path.realpath(Path(given, *inside)))  # a link is written through
-    above = next(folder for folder in path.parents if folder.exists())
+    above = next(folder for folder in (*path.parents, path) if folder.exists())
     if not above.is_dir():
         raise OptionError(option, str(given), f"a path inside a folder ({above} is a file)")
     if not os.access(above, os.W_OK | os.X_OK):

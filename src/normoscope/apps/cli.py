@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TextIO, cast
 
 from .._version import __version__
 from ..errors import DISK_FULL, NormoscopeError
@@ -53,9 +53,15 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"normoscope: error: {message}; see '{self.prog} --help'.\n")
 
 
+def _opened(stream: TextIO | None) -> TextIO:
+    """Return the stream, or one that forgets where the caller has closed it."""
+    return open(os.devnull, "w", encoding="utf-8") if stream is None else stream
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    sys.stdout, sys.stderr = _opened(sys.stdout), _opened(sys.stderr)
     _share_cores()
     try:
         top = parser(words)

@@ -20,6 +20,7 @@ from ..errors import OptionError, TooFewImagesError
 from ..latents import latent_entropy
 from ..model import RECALIBRATE, Model
 from ..model import fit as fit_model
+from ..own_images import chosen
 from ..partitions import Partition, partition
 from ..persistence import check_target, load_model, replace_calibration, save_model, write_atomically
 from ..randomisation import Verdict
@@ -250,20 +251,26 @@ def calibrate(args: Args) -> int:
     run = run_of(args)
     model = load_model(args.model, run)
     collection = collection_of(args, model=model)
-    own = collection.spec == model.provenance["data"]["spec"]
+    own = model.owns(collection)
     samples = _calibration_samples(model, collection, own)
     prepared = model.prepare(samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
     if own:
         model.check_unchanged(prepared, part="calibrate")
+        if gone := len(model.parts["calibrate"]) - len(prepared.samples):
+            note(f"{gone} of {len(model.parts['calibrate'])} calibration images are gone or not read", args.quiet)
     else:
         model.check_unseen(prepared, parts=("train", "select"))
+    first = sorted({content: row for row, content in reversed([*enumerate(prepared.hashes)])}.values())
+    if copies := len(prepared.samples) - len(first):
+        note(f"{copies} images left out: exact copies of others, which are no further normals", args.quiet)
+        prepared = chosen(prepared, np.asarray(first))
     renewed = model.calibrated(
         prepared.images, [s.patient for s in prepared.samples], alpha=args.false_alarms, kind=args.rule, k=args.k,
         scoring=scoring_of(args), data="" if own else collection.spec,
     )  # fmt: skip
     others = {} if own else {RECALIBRATE: prepared.contents}
     cut = {part: model.parts[part] for part in PARTS}
-    for sentence in model.shape_notes(prepared):
+    for sentence in () if own else model.shape_notes(prepared):
         note(sentence, args.quiet)
     before, after = model.calibration.unit, renewed.calibration.unit
     if before != after:
@@ -282,12 +289,12 @@ def _calibration_samples(model: Model, collection: Collection, own: bool) -> lis
     """Choose the model's own calibration normals, or of other data the normals outside its official test part."""
     if own:
         _check_patients(model, collection)
-        chosen = [s for s in collection.samples if s.name in model.parts["calibrate"]]
+        normals = [s for s in collection.samples if s.name in model.parts["calibrate"]]
     else:
-        chosen = [s for s in collection.samples if s.label == 0 and s.split != "test"]
-    if not chosen:
+        normals = [s for s in collection.samples if s.label == 0 and s.split != "test"]
+    if not normals:
         raise TooFewImagesError("calibrate", 1, 0)
-    return chosen
+    return normals
 
 
 def _check_patients(model: Model, collection: Collection) -> None:
@@ -337,9 +344,9 @@ def demo(args: Args) -> int:
 
     out, page = Path(args.out), Written.REPORT.path(Path(args.out, "report.html"))
     check_target(out / "model", overwrite=True)
-    run, chosen = run_of(args), methods.DEFAULT
+    run, method = run_of(args), methods.DEFAULT
     data = partition(sources.load("phantom", options={"seed": str(args.seed)}), progress=run.progress)
-    model = fit_model(chosen, methods.build(chosen), data, preset="paper", run=run, command=command_line(args))
+    model = fit_model(method, methods.build(method), data, preset="paper", run=run, command=command_line(args))
     save_model(model, out / "model", overwrite=True)
     found = assess(model, data.collection, progress=run.progress)
     write_report(found, page, images=True, command=command_line(args))

@@ -24,7 +24,7 @@ from ..protocols._pages import as_json, latex, markdown
 from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
-from ..written import check_place
+from ..written import check_companions, check_place
 from .arguments import command_line, progress_of
 from .output import emit, note, plain
 
@@ -44,6 +44,7 @@ def reproduce(args: argparse.Namespace) -> int:
     out = Path(args.out)
     folder = out / "jobs"
     check_place(out, "jobs", "any")
+    check_companions(out / f"{name}.json", f"{name}.md", f"{name}.tex")
     plan = protocol.plan()
     for data in plan.absent:
         note(str(data), args.quiet)

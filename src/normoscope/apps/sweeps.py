@@ -24,7 +24,7 @@ from ..sweep import GRIDS, Axis, Sweep, axis_of
 from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
-from ..written import Written
+from ..written import Written, check_companions
 from .arguments import Args, command_line, overrides_of, partition_of
 from .output import emit, note, stamped, table
 
@@ -60,7 +60,7 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
 def sweep(args: Args) -> int:
     """Fit a method at several values of one setting, and choose without labels."""
     out = Path(args.out)
-    Written.SWEEP.path(out / "sweep.json")
+    check_companions(Written.SWEEP.path(out / "sweep.json"), "sweep.svg")
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
     if args.processes is not None and args.processes < 1:

@@ -45,12 +45,15 @@ class PCA:
 
         Raises:
             TooFewImagesError: Fewer than 2 normals.
+            OptionError: As many components as an image has values.
         """
         if len(normals) < 2:
             raise TooFewImagesError("train", 2, len(normals))
         flat = torch.cat([batch.flatten(1) for batch in batches(normals)]).double()
         mean = flat.mean(0)
         rank = min(self.latent_dim, len(flat) - 1, flat.shape[1])
+        if rank == flat.shape[1]:  # nothing would be left of any image but rounding
+            raise OptionError("pca --latent-dim", self.latent_dim, f"fewer than the {rank} values of an image")
         centred = flat - mean
         if len(flat) <= flat.shape[1]:
             values, vectors = torch.linalg.eigh(centred @ centred.T)

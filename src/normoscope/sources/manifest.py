@@ -5,8 +5,8 @@
     scans/002.png,lesion,P2,masks/002.png,test,m
 
 `path` is needed; `mask` may be empty in a row; `label`, `patient_id` and `split` are filled in all rows or in none,
-where `nan` and `NaN` count as empty; every other column is a subgroup. CSV is UTF-8, separated by comma, semicolon or
-tab. The normal class must be named.
+where `nan`, `NaN`, `NA`, `N/A`, `<NA>`, `null` and `NULL` count as empty; every other column is a subgroup. CSV is
+UTF-8, separated by comma, semicolon or tab. The normal class must be named.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from ..types import Sample, Split
 __all__ = ["Manifest"]
 
 _Row = Mapping[str, str]
+_NO_NUMBER = ("nan", "NaN")
+_MISSING = (*_NO_NUMBER, "NA", "N/A", "<NA>", "null", "NULL")
 _KNOWN = ("path", "label", "patient_id", "mask", "split")
 _SPLITS: Mapping[str, Split] = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
 
@@ -116,7 +118,7 @@ def _csv_rows(
             continue
         if len(cells) != len(columns):
             raise LayoutError(f"{where}, line {line()}", f"{len(columns)} cells, as in the header", str(len(cells)))
-        yield f"line {line()}", dict(zip(columns, map(_cell, cells), strict=True))
+        yield f"line {line()}", dict(zip(columns, map(_cell, columns, cells), strict=True))
 
 
 def _read_parquet(table: Path) -> tuple[list[str], list[tuple[str, _Row]]]:
@@ -149,12 +151,12 @@ def _text(place: str, column: str, value: object) -> str:
         raise LayoutError(place, f"one text or number as {column}", str(value))
     if isinstance(value, bytes):
         value = value.decode("utf-8", "backslashreplace")
-    return _cell(str(int(value) if isinstance(value, float) and value.is_integer() else value))
+    return _cell(column, str(int(value) if isinstance(value, float) and value.is_integer() else value))
 
 
-def _cell(text: str) -> str:
+def _cell(column: str, text: str) -> str:
     """Strip outer blanks; what other programs write for a missing value is an empty cell."""
-    return "" if text.strip() in ("nan", "NaN") else text.strip()
+    return "" if text.strip() in (_MISSING if column in _KNOWN else _NO_NUMBER) else text.strip()
 
 
 def _check_columns(where: str, columns: Sequence[str]) -> None:
