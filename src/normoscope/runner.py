@@ -197,11 +197,11 @@ def _run(jobs: Sequence[Job], folder: Path, engine: Engine, progress: bool) -> l
 
         died = Counter[str]()
         while pending:
-            before = list(pending.values())
-            if attempt(before) < len(before):
+            others = [job for job in pending.values() if not died[job.key]]
+            if len(others) > 1 and attempt(others) < len(others):
                 continue
             # a process that dies takes those beside it with it: alone, it dies alone
-            for job in before[: engine.at_once]:
+            for job in (others or list(pending.values()))[: engine.at_once]:
                 if attempt([job]):
                     died[job.key] += 1
                 if died[job.key] == _ATTEMPTS:
