@@ -65,14 +65,14 @@ BREAKS = [
         "information.py",
         "half + shortfall(n, min(as_many, n - 2))",
         "half",
-        "tests/test_entropy.py -k information",
+        "tests/test_information.py",
     ),
     (
         "a code of rounded latents that has seen the image",
         "rounding.py",
         "own * math.erf(0.5 / width / math.sqrt(2))",
         "0",
-        "tests/test_entropy.py -k rounded_bits",
+        "tests/test_rounding.py",
     ),
     (
         "held-out normals' spread counted twice",

@@ -237,7 +237,7 @@ def test_a_fit_that_fails_leaves_the_detector_as_it_was() -> None:
 
 def test_a_value_range_may_be_an_array() -> None:
     rows = np.random.default_rng(0).random((60, 4))
-    ranged = OneClassDetector("knn", value_range=np.array([0.0, 1.0])).fit(rows)  # type: ignore[arg-type]
+    ranged = OneClassDetector("knn", value_range=np.array([0.0, 1.0])).fit(rows)
     assert ranged.value_range_ == (0.0, 1.0)
 
 

@@ -138,7 +138,7 @@ def test_where_no_normal_ever_varies_their_like_has_no_region(value: float) -> N
 
 def test_maps_that_are_no_numbers_and_patients_of_another_number_are_refused() -> None:
     maps = noisy(30, 0)
-    numbered = NormalMaps.fit(maps, np.array([f"p{i}" for i in range(30)]))  # type: ignore[arg-type]
+    numbered = NormalMaps.fit(maps, np.array([f"p{i}" for i in range(30)]))
     assert numbered is not None
     assert numbered.unit == "patient"
     with pytest.raises(ScoresError, match="patients: expected 30, one per map, got 3"):

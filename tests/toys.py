@@ -1,4 +1,4 @@
-"""Images simple enough to know the right answer for."""
+"""Images and latents simple enough to know the right answer for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 PHANTOM = ["phantom", "-o", "train=60", "-o", "validation=40", "-o", "test=40", "-o", "size=28"]
@@ -41,3 +43,20 @@ def scores_in(path: Path) -> list[dict[str, str]]:
     """Read a file of scores."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def normal(n: int, d: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((n, d))
+
+
+def entropy_of_normal(d: int) -> float:
+    return float(stats.multivariate_normal(np.zeros(d)).entropy())
+
+
+def turned(latents: np.ndarray) -> np.ndarray:
+    return latents @ stats.ortho_group.rvs(latents.shape[1], random_state=3)
+
+
+def bits_of_rounded_normal(deviation: float, step: float) -> float:
+    edges = (np.arange(-400, 402) - 0.5) * step
+    return float(stats.entropy(np.diff(stats.norm.cdf(edges / deviation)), base=2))

@@ -57,7 +57,7 @@ class _RowDetector(BaseEstimator):  # type: ignore[misc] # scikit-learn has no t
         preset: str = "quick",
         image_shape: tuple[int, ...] | None = None,
         params: Mapping[str, Any] | None = None,
-        value_range: tuple[float, float] | None = None,
+        value_range: tuple[float, float] | Values | None = None,
         false_alarms: float = 0.05,
         calibrate_share: float = 0.2,
         seed: int = 0,

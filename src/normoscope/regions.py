@@ -102,7 +102,9 @@ class NormalMaps:
     unit: str
 
     @classmethod
-    def fit(cls, maps: Float[np.ndarray, "n h w"], patients: Sequence[str | None] | None = None) -> NormalMaps | None:
+    def fit(
+        cls, maps: Float[np.ndarray, "n h w"], patients: Sequence[str | None] | npt.NDArray[np.str_] | None = None
+    ) -> NormalMaps | None:
         """Learn from the maps of *calibrate* normals; None from fewer than 10, or 10 patients.
 
         Args:

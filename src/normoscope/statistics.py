@@ -24,6 +24,7 @@ import numpy.typing as npt
 from jaxtyping import Float
 
 from .errors import OptionError
+from .resampling import unit_of
 
 __all__ = [
     "Interval",
@@ -289,11 +290,13 @@ def mean_variance(values: Float[np.ndarray, " n"], groups: npt.ArrayLike | None 
     Returns:
         nan with fewer than two patients.
 
+    Raises:
+        ScoresError: Groups of another length.
+
     Reference: Cameron & Miller, A Practitioner's Guide to Cluster-Robust Inference, J. Human Resources 50 (2015).
     """
     values = np.asarray(values, np.float64)
-    unit = np.arange(len(values)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    sums = np.bincount(unit, values - values.mean())
+    sums = np.bincount(unit_of(groups, len(values)), values - values.mean())
     if len(sums) < 2:
         return math.nan
     return float(len(sums) / (len(sums) - 1) * np.sum(sums**2) / len(values) ** 2)

@@ -127,22 +127,27 @@ _STAGES = {
 }
 
 
+_MODEL = {
+    r"model\.json": rb'\{\s*"format": \d+,\s*"normoscope": "',
+    r"(weights\.safetensors|parts\.json|calibration(-\d+)?\.json|README\.md)": _ANY,
+    **_LEFT,
+}
+
+_SWEEP = {
+    r"[0-9a-f]{20}\.json": rb'\{"name": "',
+    r"[0-9a-f]{20}\.checkpoint": _STAGES,
+    r"\.?data-[0-9a-f]{20}.*": {r"(pool|test)\.npy": _ANY, r"facts\.json": _ANY},
+    r"\.lock": rb"\Z",
+    **_LEFT,
+}
+
+
 class WrittenFolder(Enum):
     """Kinds of folders that are replaced or deleted as a whole, by the names in them and their files' first bytes."""
 
-    MODEL = {  # noqa: RUF012
-        r"model\.json": rb'\{\s*"format": \d+,\s*"normoscope": "',
-        r"(weights\.safetensors|parts\.json|calibration(-\d+)?\.json|README\.md)": _ANY,
-        **_LEFT,
-    }
+    MODEL = _MODEL
     CHECKPOINT = _STAGES
-    SWEEP = {  # noqa: RUF012
-        r"[0-9a-f]{20}\.json": rb'\{"name": "',
-        r"[0-9a-f]{20}\.checkpoint": _STAGES,
-        r"\.?data-[0-9a-f]{20}.*": {r"(pool|test)\.npy": _ANY, r"facts\.json": _ANY},
-        r"\.lock": rb"\Z",
-        **_LEFT,
-    }
+    SWEEP = _SWEEP
 
     def strangers(self, folder: Path) -> list[str]:
         """Name what is there and not ours; nothing where there is no such folder."""
