@@ -37,6 +37,7 @@ def numbers(
 ) -> dict[str, Any]:  # fmt: skip
     auroc = dict.fromkeys(minus_cae or {}, 0.6)
     grid = {"change": change or {}, "auroc": auroc, "minus_cae": minus_cae or {}, "missing": missing}
+    grid["beside"] = {}
     once = {"rival": pairs, "first": pairs if first_favoured is None else first_favoured}
     folds: dict[str, Any] = {"rival": {}, "first": {}}
     of_pairs = {"table2_pairs": once, "table3_pairs": folds}
@@ -110,7 +111,7 @@ def test_robustness_compares_what_the_learning_rate_changes_at_full_length() -> 
     assert claim(still(-0.1), still(0.05)).verdict is Verdict.UNTESTED, "CAE does not change beyond chance"
     alone = next(c for c in claims(numbers({}, grid), quick=False) if "robust" in c.text)
     assert alone.verdict is Verdict.UNTESTED, "the grid decides nothing"
-    assert alone.why.startswith("not run yet; at 150, ")
+    assert alone.why.startswith("not run yet; at 150 and 32 px, ")
 
 
 def test_high_asks_for_a_majority_above_cae_beyond_chance() -> None:
@@ -185,14 +186,16 @@ def test_the_grid_compares_both_rates_of_every_setting_and_draws_them() -> None:
     found = {"cae λ=0.0001": made_row([perfect], labels, "autoencoder"), "cae λ=0.001": made_row([half], labels)}
     found |= {SETTINGS[1].row(rate): made_row([half], labels) for rate in RATES}
     assert "conocc λ=0.001 γ=0.01 T=20" in found
-    made = grid_numbers(found)
+    made = grid_numbers(found, {"knn": made_row([half], labels)})
     assert made["auroc"]["cae λ=0.0001"] == 1.0
     assert made["change"]["cae"]["value"] == pytest.approx(0.25)
     assert made["change"]["conocc γ=0.01 T=20"]["value"] == 0.0
     of = {name: value["value"] for name, value in made["minus_cae"].items()}
     assert of == {"conocc λ=0.0001 γ=0.01 T=20": pytest.approx(-0.25), "conocc λ=0.001 γ=0.01 T=20": 0.0}
     assert made["missing"] == len(SETTINGS) - 2
-    rows = grid_table(made, []).rows
+    table = grid_table(made, [])
+    assert table.notes == ["AUROC on the same images: knn 0.750"]
+    rows = table.rows
     assert [row[:3] for row in rows] == [["cae", "1.000", "0.750"], ["conocc γ=0.01 T=20", "0.750", "0.750"]]
     assert "conocc, γ = 0.01" in grid_figure(made).svg
 
@@ -434,7 +437,7 @@ def test_every_claim_is_judged_by_invented_trials(outcome: Outcome) -> None:
     assert 0 < above < 40
     high = next(c for c in outcome.claims if c.text.startswith("ConOCC is above CAE at"))
     assert f"above CAE beyond chance in {above} of 40 settings" in high.why
-    assert f"knn {outcome.numbers['table2']['knn']['auroc']['value']:.3f}" in high.why
+    assert f"knn {outcome.numbers['figure5']['beside']['knn']:.3f}" in high.why
     assert verdicts["features of the given class are more compact than CAE's"] is Verdict.HOLDS
     assert [figure.name for figure in outcome.figures] == ["conocc2020_figure5", "conocc2020_figure6"]
     assert len(lines(outcome, "Figure 5")) == 21
@@ -467,6 +470,9 @@ def test_the_plan_has_the_papers_settings(small_papers: Path) -> None:
     assert settings("conocc at the smaller λ", *conocc) == {(1000, 1e-4, 128, 10.0, 60, None)}
     assert settings("grid conocc λ=0.0001 γ=0.01 T=40", *conocc) == {(150, 1e-4, 128, 0.01, 6, None)}
     assert sum(row.startswith("grid conocc") for row in trials) == 2 * 4 * 5
+    for row, of in trials.items():
+        side = 32 if row.startswith(("grid", "beside the grid")) else 0  # the paper's MRI have 32 pixels
+        assert {arguments["size"] for arguments in of} == {side}
     for row, epochs in (("table2 sae λ=0.001", 1000), ("choice table2 sae λ=0.001", 1000), ("table3 sae λ=0.001", 150)):
         assert settings(row, "epochs", "learning_rate") == {(epochs, 1e-3)}
     assert settings("table2 anogan", "width", "search_steps") == {(16, 200)}

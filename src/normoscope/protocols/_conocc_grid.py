@@ -11,8 +11,10 @@ from ._pairs import Difference, differences, told
 from ._rows import Row
 from ._shape import Figure, Table
 
-__all__ = ["CAE", "RATES", "SETTINGS", "Setting", "grid_figure", "grid_numbers", "grid_table"]
+__all__ = ["CAE", "RATES", "SETTINGS", "SIDE", "Setting", "grid_figure", "grid_numbers", "grid_table"]
 
+SIDE = 32
+"""Of the images: what the paper's MRI have."""
 RATES = (1e-4, 1e-3)
 GAMMAS = (0.01, 0.1, 1.0, 10.0)
 INTERVALS = (20, 40, 60, 80, 100)
@@ -46,14 +48,16 @@ Values = Mapping[str, float]
 """Row to AUROC."""
 
 
-def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
+def grid_numbers(found: Mapping[str, Row], beside: Mapping[str, Row]) -> dict[str, Any]:
     """Return the AUROC of every row, and how it changes from the larger λ to the smaller one in every setting.
 
     Args:
         found: Rows by `Setting.row`.
+        beside: Rows of what scores the same test images without any of these settings.
 
     Returns:
         auroc: Row to its mean over seeds.
+        beside: The same of what has none of these settings.
         change: Setting to the AUROC at the smaller λ minus that at the larger one.
         minus_cae: ConOCC's rows to their AUROC minus CAE's at the same λ.
         missing: How many settings were not run at both.
@@ -64,18 +68,23 @@ def grid_numbers(found: Mapping[str, Row]) -> dict[str, Any]:
         for setting in SETTINGS
         if {setting.row(low), setting.row(high)} <= found.keys()
     }
-    beside = {
+    above = {
         name: (found[name], found[CAE.row(rate)])
         for rate in RATES
         for setting in SETTINGS
         if setting != CAE and {name := setting.row(rate), CAE.row(rate)} <= found.keys()
     }
     return {
-        "auroc": {name: fmean(row.by_seed("auroc")) for name, row in found.items()},
+        "auroc": _aurocs(found),
+        "beside": _aurocs(beside),
         "change": differences(both, len(SETTINGS)),
-        "minus_cae": differences(beside, len(RATES) * (len(SETTINGS) - 1)),
+        "minus_cae": differences(above, len(RATES) * (len(SETTINGS) - 1)),
         "missing": len(SETTINGS) - len(both),
     }
+
+
+def _aurocs(rows: Mapping[str, Row]) -> dict[str, float]:
+    return {name: fmean(row.by_seed("auroc")) for name, row in rows.items()}
 
 
 def grid_table(numbers: Mapping[str, Any], notes: Sequence[str]) -> Table:
@@ -89,6 +98,8 @@ def grid_table(numbers: Mapping[str, Any], notes: Sequence[str]) -> Table:
             change = told(changes[str(setting)]) if str(setting) in changes else "–"
             rows.append([str(setting), *("–" if v is None else f"{v:.3f}" for v in aurocs), change])
     columns = ["setting", *(f"AUROC at λ={rate:g}" for rate in RATES), "first minus second, Holm"]
+    known = ", ".join(f"{name} {value:.3f}" for name, value in numbers["beside"].items())
+    notes = [*notes, f"AUROC on the same images: {known}"] if known else notes
     return Table("Figure 5: AUROC against λ, γ and T, reduced", columns, rows, notes)
 
 
@@ -117,5 +128,8 @@ def grid_figure(numbers: Mapping[str, Any]) -> Figure:
             panel.set_ylim(low - margin, high + margin)
         axes[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1))
 
-    title = "AUROC of ConOCC (one seed) against T, by γ, and of CAE, at both learning rates λ; chest X-rays, 150 epochs"
+    title = (
+        "AUROC of ConOCC (one seed) against T, by γ, and of CAE, at both learning rates λ; "
+        f"chest X-rays at {SIDE} px, 150 epochs"
+    )
     return Figure("conocc2020_figure5", title, draw(paint, columns=len(RATES), size=(10, 4)))

@@ -8,8 +8,9 @@ is the learning rate, γ the weight of the constraint, T the epochs between two 
 of normals, AUPR-min that of abnormals. Cross-validation, grid and features take 150 epochs instead of 1,000, with T
 scaled alike (marked reduced). λ cannot be scaled, and 1e-4 has not converged by then: cross-validation has both, the
 features' CAE has ConOCC's 1e-3, and how λ moves ConOCC is judged at 1,000 epochs. Grid and features are of chest
-X-rays, there of breast images. Losses are sums over pixels, so the same γ weighs 2.4 times as much beside 64 x 64
-pixels as beside 100 x 100. The paper does not say how its test normals rotate; here every fold tests as many normals
+X-rays, there of breast images, whose sizes they have: the grid the MRI's 32 pixels, the features the mammograms' 64.
+Losses are sums over pixels, so in the tables the same γ weighs 2.4 times as much beside 64 x 64 pixels as beside
+100 x 100. The paper does not say how its test normals rotate; here every fold tests as many normals
 as there are test abnormals, in evenly spaced stretches of one seeded order, and no patient both trains and tests.
 AnoGAN has a quarter of its channels and 200 of its 500 search steps, for at full width one of its fifteen runs takes
 thirteen hours of a processor core.
@@ -29,7 +30,7 @@ from ..runner import Job, Result
 from . import _conocc_codes
 from ._conocc_claims import claims
 from ._conocc_features import features_figure, features_table, in_numbers
-from ._conocc_grid import CAE, RATES, SETTINGS, grid_figure, grid_numbers, grid_table
+from ._conocc_grid import CAE, RATES, SETTINGS, SIDE, grid_figure, grid_numbers, grid_table
 from ._conocc_tables import EIGHT, FAVOURED, METRICS, at, families, pairs_table, results_table
 from ._data import DATA, Absent
 from ._jobs import as_job, planned, recipe_with
@@ -103,12 +104,13 @@ class ConOCC2020:
         }
         numbers["rate"] = self._rate_changes(table2, found)
         grid = {name.removeprefix("grid "): of for name, of in found.items() if name.startswith("grid ")}
-        numbers["figure5"] = grid_numbers({name: Row(of, _part(name)) for name, of in grid.items()})
+        beside = {method: Row(found[name]) for method in REFERENCES if (name := f"beside the grid {method}") in found}
+        numbers["figure5"] = grid_numbers({name: Row(of, _part(name)) for name, of in grid.items()}, beside)
         features = {m: found[name] for m in ("cae", "conocc") if (name := f"figure6 {m}") in found}
         numbers["figure6"] = in_numbers(features)
         numbers["chosen_rate"] = {"table2": once, "table3": folds}
         reduced = f"{REDUCED} epochs, T scaled by {SCALE:g}; chest X-rays instead of breast"
-        in_grid = [f"ConOCC with one seed, as published, CAE with {self.seeds}; {reduced} MRI", *_beside(table2)]
+        in_grid = [f"ConOCC with one seed, as published, CAE with {self.seeds}; {reduced} MRI, at its {SIDE} px"]
         of_codes = [f"both at λ = 1e-3, mean ± sd over {self.seeds} seeds; {reduced} mammograms"]
         tables += [self._table3(table3, folds), pairs_table("Table 3", numbers["table3_pairs"])]
         tables += [grid_table(numbers["figure5"], in_grid), features_table(numbers["figure6"], of_codes)]
@@ -124,7 +126,7 @@ class ConOCC2020:
         rows: dict[str, list[Trial]] = {}
 
         def trial(method: str, seed: int = 0, *, epochs: int = EPOCHS, fold: str = "official", held_out: float = 0.0,
-                  **changes: Any) -> Trial:  # fmt: skip
+                  size: int = 0, **changes: Any) -> Trial:  # fmt: skip
             name, _, statistic = method.partition(" ")
             if statistic:
                 changes["statistic"] = statistic
@@ -138,7 +140,7 @@ class ConOCC2020:
                 changes |= {"patience": None, "epochs": 30}
                 changes |= {"update_interval": 4} if name == "conocc" else {}
             recipe = recipe_with(name, "quick" if self.quick else "paper", **changes)
-            return planned(self.data, name, recipe, seed=seed, fold=fold, held_out=held_out)
+            return planned(self.data, name, recipe, seed=seed, fold=fold, held_out=held_out, size=size)
 
         def over_seeds(*methods: str, rate: float | None = None) -> None:
             given: dict[str, Any] = {} if rate is None else {"learning_rate": rate}
@@ -170,11 +172,12 @@ class ConOCC2020:
             over_folds("cocsvm", "sae", rate=rate)
         for rate in RATES:
             for setting in SETTINGS:
-                more: dict[str, Any] = {"epochs": REDUCED, "learning_rate": rate}
+                more: dict[str, Any] = {"epochs": REDUCED, "learning_rate": rate, "size": SIDE}
                 if setting != CAE:
                     more |= {"gamma": setting.gamma, "update_interval": round(setting.interval * SCALE)}
                 method, several = ("cocsvm", seeds) if setting == CAE else ("conocc", range(1))
                 rows[f"grid {setting.row(rate)}"] = [trial(method, seed, **more) for seed in several]
+        rows |= {f"beside the grid {method}": [trial(method, size=SIDE)] for method in REFERENCES}
         over_folds("anogan")
         rows[SLOWER] = [trial("conocc", seed, learning_rate=min(RATES)) for seed in seeds]
         jobs = dict(_named(rows))
@@ -253,12 +256,6 @@ def _rows(table: str, found: Mapping[str, Sequence[Result]]) -> dict[str, Row]:
 
 def _uninformed(rows: Mapping[str, Row]) -> list[str]:
     return [f"{row.uninformed}; in the paper AUPR-maj and AUPR-min" for row in [*rows.values()][:1]]
-
-
-def _beside(table2: Mapping[str, Row]) -> list[str]:
-    """Name what scores the same test images without any of these settings."""
-    known = [f"{name} {table2[name].interval('auroc').value:.3f}" for name in REFERENCES if name in table2]
-    return [f"AUROC on the same images: {', '.join(known)}"] if known else []
 
 
 def _chosen(found: Mapping[str, Sequence[Result]], table: str) -> dict[str, float]:
