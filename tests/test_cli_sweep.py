@@ -12,6 +12,7 @@ import pytest
 from normoscope.apps.cli import SELECTORS, main
 from normoscope.persistence import load_model
 from normoscope.selection import DEFAULT, Selector
+from normoscope.sweep import Sweep, sweep
 from toys import PHANTOM, Typed
 
 Answered = Callable[..., dict[str, Any]]
@@ -87,7 +88,16 @@ def test_a_setting_left_to_the_normals_is_chosen_recorded_and_leaves_no_folder_b
 ) -> None:
     monkeypatch.setattr("normoscope.apps.sweeps.GRIDS", {"latent_dim": (2, 8)})
     monkeypatch.setattr("normoscope.sweep.GRIDS", {"latent_dim": (2, 8)})
-    found = answered("fit", "pca", *PHANTOM, "--latent-dim", "auto", "--out", tmp_path / "m")
+    asked: dict[str, Any] = {}
+
+    def watched(*args: Any, **more: Any) -> Sweep:
+        asked.update(more)
+        return sweep(*args, **more)
+
+    monkeypatch.setattr("normoscope.apps.sweeps.run_sweep", watched)
+    how = ["--device", "cpu", "--precision", "float32"]
+    found = answered("fit", "pca", *PHANTOM, "--latent-dim", "auto", *how, "--out", tmp_path / "m")
+    assert (asked["device"], asked["precision"]) == ("cpu", "float32")
     model = load_model(tmp_path / "m")
     chosen = model.provenance["chosen"]
     assert found["recipe"]["latent_dim"] == chosen["choice"]["value"] in (2, 8)

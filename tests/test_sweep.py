@@ -139,6 +139,16 @@ def test_a_sweep_tells_what_normals_say_of_every_candidate_and_repeats_nothing(
     assert again.found == found.found
 
 
+def test_candidates_compute_in_the_precision_asked_for(small_phantom: Partition, tmp_path: Path) -> None:
+    axis = axis_of("ae", "latent_dim", (1, 8), overrides=SMALL)
+    coarse, fine, again = (
+        sweep(axis, small_phantom, tmp_path / name, seeds=(0,), engine=here, device="cpu", precision=precision)
+        for name, precision in (("coarse", "bf16"), ("fine", "float32"), ("again", "float32"))
+    )
+    assert coarse.found[8][0]["held_out"] != fine.found[8][0]["held_out"]
+    assert fine.found[8][0]["held_out"] == again.found[8][0]["held_out"]
+
+
 def test_where_a_sweep_is_under_way_another_is_refused_and_leaves_its_images_alone(
     small_phantom: Partition, tmp_path: Path
 ) -> None:

@@ -152,7 +152,7 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
     """Fit and look; the job function.
 
     Args:
-        arguments: `data` (hash of the pool), `method`, `recipe`, `seed`.
+        arguments: `data` (hash of the pool), `method`, `recipe`, `seed`, `device`, `precision`.
         checkpoint: Folder for this job's checkpoints, beside the pool's.
 
     Returns:
@@ -168,7 +168,8 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
     recipe = methods.from_json(arguments["method"], arguments["recipe"])
     checkpoint.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
-    detector = recipe.fit(train, Run(seed=seed, checkpoint=checkpoint, resume=True), held)
+    run = Run(seed, arguments["device"], arguments["precision"], checkpoint=checkpoint, resume=True)
+    detector = recipe.fit(train, run, held)
     seconds = time.perf_counter() - began
     history = getattr(detector, "history", None)
     planted = suite(held, seed=seed, per_image=-(-_PLANTED // len(held)))

@@ -80,8 +80,11 @@ def fitted_groups(
 
     Returns:
         The groups, and a sentence for whatever is not shown: other data, images that are gone, unreadable or changed.
+
+    Raises:
+        OptionError: As `Model.owns`.
     """
-    if collection.spec != model.provenance["data"]["spec"]:
+    if not model.owns(collection):
         return [], ["Training and held-out images are not shown: these data are not those the model was fitted on."]
     groups, notes = [], []
     for part, key in ((Part.TRAIN, "train"), (Part.HELD_OUT, "select")):

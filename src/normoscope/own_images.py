@@ -29,8 +29,11 @@ def training_normals(model: Model, collection: Collection, most: int = MOST) -> 
         model: The model.
         collection: Data that may be the model's own.
         most: Images to read.
+
+    Raises:
+        OptionError: As `Model.owns`.
     """
-    if collection.spec != model.provenance["data"]["spec"]:
+    if not model.owns(collection):
         return None
     known = [sample for sample in collection.samples if sample.name in model.parts["train"]]
     found = unchanged(model, known[:: max(1, -(-len(known) // most))], "train")

@@ -25,7 +25,7 @@ from .errors import OptionError
 from .images import PixelStore
 from .partitions import Partition
 from .runner import Engine, Job, Result, finished, run_jobs
-from .types import Method
+from .types import Method, Precision
 
 __all__ = ["GRIDS", "PATIENCE", "Axis", "Sweep", "axis_of", "sweep"]
 
@@ -121,6 +121,8 @@ def sweep(
     *,
     seeds: Sequence[int] = (0, 1, 2),
     engine: Engine | None = None,
+    device: str = "auto",
+    precision: Precision = "auto",
     progress: bool = False,
 ) -> Sweep:
     """Fit every candidate for every seed, as far as that is not done yet.
@@ -131,6 +133,8 @@ def sweep(
         folder: Where jobs and the shared images lie; the same folder goes on where it stopped.
         seeds: One fit each.
         engine: What does the work; None takes a process per core.
+        device: Where each fit runs, as in `Run`.
+        precision: What its layers compute in, as in `Run`.
         progress: Tell on standard error how far it is and what time is left.
 
     Raises:
@@ -140,11 +144,12 @@ def sweep(
     """
     pool = pool_of(data)
     name = name_of(pool, data.preprocessor)
+    how = {"device": device, "precision": precision}
     jobs = {
         (value, seed): Job(
             f"{method}, {axis.field} {value}, seed {seed}",
             _WORK,
-            {"data": name, "method": method, "recipe": methods.to_json(recipe), "seed": seed},
+            {"data": name, "method": method, "recipe": methods.to_json(recipe), "seed": seed, **how},
             (f"{methods.__name__}.{method}",),
         )
         for value, (method, recipe) in axis.recipes.items()

@@ -31,7 +31,7 @@ def sanity(args: argparse.Namespace) -> int:
     samples, part = model.test_samples(collection)
     prepared = model.prepare(samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
     model.check_unseen(prepared)
-    if collection.spec == model.provenance["data"]["spec"]:
+    if model.owns(collection):
         model.check_unchanged(prepared)
     own = training_normals(model, collection)
     found = judge(

@@ -50,7 +50,9 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
     fixed = {name: value for name, value in overrides.items() if value != AUTO}
     axis = axis_of(args.method, field, preset=args.preset, overrides=fixed)
     seeds = tuple(range(args.seed, args.seed + 3))
-    found = run_sweep(axis, data, folder, seeds=seeds, progress=not args.quiet)
+    found = run_sweep(
+        axis, data, folder, seeds=seeds, device=args.device, precision=args.precision, progress=not args.quiet
+    )
     curves = evidence(axis.field, found.found)
     choice = choose(curves, DEFAULT)
     kept = {"field": field, "seeds": seeds, "choice": choice.to_json(), "candidates": _figures(found, curves)}
