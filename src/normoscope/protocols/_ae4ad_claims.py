@@ -267,8 +267,8 @@ def _assumption(numbers: Numbers) -> Claim:
     worse = sum(auroc["low"] > 0.5 for auroc in aurocs.values())
     why = (
         f"of {len(aurocs)} sizes and sets the errors of abnormal test images rank below those of normal ones (AUROC "
-        f"below 0.5 by {_FAR:g} times its interval) in {len(better_redrawn)}, above 0.5 with the interval in {worse}; "
-        "whole images, no regions"
+        f"below 0.5 with even {_FAR:g} times its interval) in {len(better_redrawn)}, above 0.5 with the "
+        f"interval in {worse}; whole images, no regions"
     )
     why += f": {', '.join(better_redrawn)}" if better_redrawn else ""
     return judged(text, "abstract", True if better_redrawn else None, why, "latent sweep, AUROC")

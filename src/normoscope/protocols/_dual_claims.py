@@ -88,8 +88,8 @@ def _tells(size: str, numbers: Numbers) -> Claim:
     listed = {place: f"{_at(*place, numbers)} {_ranked_and_decided(row)}" for place, row in found.items()}
     why = (
         f"{size}: {meant}; AUROC above 0.5 with its whole interval in {aurocs.count(True)} of {len(asked)}, balanced "
-        f"accuracy at the frozen rule in {rules.count(True)} (asked: all), below 0.5 with {_FAR:g} times the interval "
-        f"in {aurocs.count(False)} and {rules.count(False)}: {'; '.join(listed[place] for place in asked)}"
+        f"accuracy at the frozen rule in {rules.count(True)} (asked: all), below 0.5 with even {_FAR:g} times "
+        f"the interval in {aurocs.count(False)} and {rules.count(False)}: {'; '.join(listed[place] for place in asked)}"
         f"{_told([listed[place] for place in found if place not in asked])}{_sets(deciding, numbers)}"
     )
     cell = "; ".join(title(data) for data in dict.fromkeys(data for data, _ in asked))

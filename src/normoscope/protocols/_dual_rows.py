@@ -268,8 +268,8 @@ def scored(data: str, found: Mapping[Place, Measured], images: Images, steps: in
 
 def _notes(own: Sequence[Measured], images: Images) -> list[str]:
     """Say what the figures of a table rest on."""
-    notes = ["mean ± sd over seeds [95 % interval over images, or patients where known, and seeds]; rows with one run "
-             "know no chance"]  # fmt: skip
+    notes = ["mean ± sd over seeds [95 % interval over images, or patients where known, and seeds]; of one run "
+             "the interval leaves out what another would change"]  # fmt: skip
     if own:
         share = own[0].evaluation.prevalence
         answer = "abnormal" if share > 0.5 else "normal"

@@ -176,23 +176,24 @@ def _under_way(numbers: Mapping[str, Any], names: Sequence[str], found: Mapping[
 
 
 Rates = Mapping[str, Share]
-"""What is detected, and false alarms."""
+"""What is detected, and false alarms; of a medical set those on its normals, beside those on all held-out images."""
 
 
 def _rate(numbers: Mapping[str, Any], name: str, kind: str, score: str) -> Rates | None:
-    """Return the rates of the two-sided rule, false alarms on normals alone, None where it was not run."""
+    """Return the rates of the two-sided rule, None where it was not run."""
     found = numbers["artificial"].get(name, {}).get(kind) if kind in _KINDS else numbers["real"].get(name)
     if found is None or found[score]["two-sided"] is None:
         return None
     alone = found[score].get("normals_alone")
     rates: Rates = found[score]["two-sided"]
-    return {**rates, "false_alarms": alone["two-sided"]} if alone else rates
+    return {**rates, "false_alarms": alone["two-sided"], "on_all": rates["false_alarms"]} if alone else rates
 
 
 def _said(rate: Rates | None) -> str:
     if rate is None:
         return _NOT_RUN
-    return f"{100 * rate['detected']['value']:.1f} % at {100 * rate['false_alarms']['value']:.1f} % false alarms"
+    said = f"{100 * rate['detected']['value']:.1f} % at {100 * rate['false_alarms']['value']:.1f} % false alarms"
+    return said + (f" on normals, {100 * rate['on_all']['value']:.1f} % on all kinds" if "on_all" in rate else "")
 
 
 def _both(numbers: Mapping[str, Any], name: str, kind: str) -> str:
@@ -329,7 +330,10 @@ def _resembles_noise(numbers: Mapping[str, Any]) -> Claim:
 
 
 def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, where: str) -> Claim:
-    """Ask either error to detect more than 75 % of either kind of anomaly, with few false alarms."""
+    """Ask either error to detect more than 75 % of either kind of anomaly, with few false alarms.
+
+    The paper counts none: of a model trained on all classes they may be those on normals, or on all held-out images.
+    """
     found = numbers["artificial"]
     run = [(name, kind) for name in names for kind in _KINDS if kind in found.get(name, {})]
     if not run:
@@ -348,7 +352,8 @@ def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, wher
 def _well(numbers: Mapping[str, Any], name: str, kind: str, score: str) -> Truth:
     rate = _rate(numbers, name, kind, score)
     assert rate is not None
-    return all_of([_share_above(rate["detected"], _WELL), _opposite(_share_above(rate["false_alarms"], _ALARMS))])
+    alarms = [_share_above(rate[on], _ALARMS) for on in ("false_alarms", "on_all") if on in rate]
+    return all_of([_share_above(rate["detected"], _WELL), _agree([_opposite(many) for many in alarms])])
 
 
 def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:

@@ -162,7 +162,8 @@ def cost_ratios(values: Values) -> dict[str, Any]:
         bounds = {end: None if np.isnan(at := getattr(interval, end)) else float(np.exp(at)) for end in ("low", "high")}
         seconds = [second for value in values for second in value["seconds"][name]]
         found[name] = {"seconds": seconds, "ratio": {"value": float(np.exp(interval.value)), **bounds}}
-    return {"sets": found, "first": first, **{key: values[0][key] for key in ("images", "flops")}}
+    shared = {key: values[0][key] for key in ("images", "flops")}
+    return {"sets": found, "first": first, "processes": len(values), **shared}
 
 
 def _ranked(values: Values, score: str, kind: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:

@@ -35,9 +35,9 @@ def tables(numbers: Mapping[str, Any], absent: Collection[str], *, quick: bool) 
     found = [
         _paper(numbers, absent, quick),
         _reconstruction(numbers["reconstruction"]),
-        _artificial(numbers["artificial"]),
+        _artificial(numbers["artificial"], numbers["counts"]),
         _sweep(numbers["sweep"]),
-        _real(numbers["real"]),
+        _real(numbers["real"], numbers["counts"]),
         _against_references(numbers["against_references"]),
         _cost(numbers["cost"], numbers["cost_ratios"]),
         _entropy(numbers["entropy"]),
@@ -167,7 +167,14 @@ def _detection(found: Mapping[str, Any]) -> list[str]:
     return cells
 
 
-def _artificial(found: Mapping[str, Any]) -> Table:
+def _counted(counts: Mapping[str, Mapping[str, int]], experiment: str) -> list[str]:
+    """Say of how many images of each kind the shares are."""
+    of = {row.partition(" ")[2]: count for row, count in counts.items() if row.partition(" ")[0] == experiment}
+    said = [f"{DATA[name].title} {', '.join(f'{kind} {n:,}' for kind, n in one.items())}" for name, one in of.items()]
+    return [f"images: {'; '.join(said)}".replace("_", " ")] if said else []
+
+
+def _artificial(found: Mapping[str, Any], counts: Mapping[str, Any]) -> Table:
     names = {"fashion": "FashionMNIST", "noise": "own images + noise, σ 0.2"}
     rows = []
     for name, kinds in found.items():
@@ -183,6 +190,7 @@ def _artificial(found: Mapping[str, Any]) -> Table:
         "thresholds are mean ± 2 sd of the training images' scores; knn has none, for it knows the training images",
         "mean ± sd over seeds [95 % interval over images and seeds]; an AUROC below 0.5 means that anomalies are "
         "reconstructed better, and what is flagged then lies below the lower bound",
+        *_counted(counts, "artificial"),
     ]
     return Table("Experiment 2: artificial anomalies", columns, rows, notes)
 
@@ -206,7 +214,7 @@ def _sweep(found: Mapping[str, Any]) -> Table:
     return Table("Detection and false alarms against the noise", columns, rows, notes)
 
 
-def _real(found: Mapping[str, Any]) -> Table:
+def _real(found: Mapping[str, Any], counts: Mapping[str, Any]) -> Table:
     rows = [
         [DATA[name].title, score, *_detection(judged), _in_test(judged), _published_real(name, score)]
         for name, scores in found.items()
@@ -218,6 +226,7 @@ def _real(found: Mapping[str, Any]) -> Table:
         f"detected: of up to {ANOMALIES} abnormal images, those of the test part first, the rest borrowed from train "
         "and validation, as the paper must have done; AUROC on the test part alone",
         "MNIST has no real anomalies",
+        *_counted(counts, "real"),
     ]
     return Table("Experiment 3: real anomalies", columns, rows, notes)
 
@@ -273,9 +282,10 @@ def _cost(found: Mapping[str, Any], ratios: Mapping[str, Any] | None) -> Table:
     ]
     if ratios:
         first, images = ratios["first"], ratios["images"]
+        title = DATA[first].title if first in DATA else first
         notes += [
-            f"ratio: {images} images of every set in turns in one process, an epoch each; "
-            f"seconds over those of {DATA[first].title if first in DATA else first} [95 % interval over processes]",
+            f"ratio: {images} images of every set in turns in one process, an epoch each; seconds over {title}'s "
+            f"[95 % interval over {ratios['processes']} processes]",
             f"one image's forward pass takes {ratios['flops'] / 1e6:.2f} million floating-point operations, "
             "whatever it shows",
         ]
