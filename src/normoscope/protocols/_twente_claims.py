@@ -2,9 +2,9 @@
 
 An error of a trained network decides where its t interval over seeds lies on one side of the limit, a share or a
 ranking of test images where its interval over images and seeds does; one seed decides nothing. The paper names the
-cross-entropy for the error it prints and none for its flags, so shares are asked of cross-entropy and squared error.
-What two measures tell differently stays open. A claim about medical images is judged on those that are there, and says
-which are not.
+cross-entropy for the error it prints, which decides what is said of that error, and none for its flags, so shares are
+asked of cross-entropy and squared error. What two measures tell differently stays open. A claim about medical images is
+judged on those that are there, and says which are not.
 """
 
 from __future__ import annotations
@@ -76,6 +76,12 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
         _ordered_errors(
             numbers, "pneumoniamnist", "octmnist", "OCTMNIST's reconstruction error is below PneumoniaMNIST's"
         ),
+        Claim(
+            "OCTMNIST resembles MNIST better",
+            "3.2.3, 5.1",
+            Verdict.UNTESTED,
+            "to the eye, and no measure is named; the entropies of the sets stand in the table of image entropy",
+        ),
         _struggles(numbers),
         Claim(
             "... due to their high resemblance to random data",
@@ -100,6 +106,7 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
             "autoencoders trained on medical images spot artificial anomalies well",
             "6",
         ),
+        _trustworthy(numbers),
         _hides(numbers),
         _sweet_spot(numbers),
         _amount_matters(numbers),
@@ -113,6 +120,18 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
             "5.2",
             Verdict.UNTESTED,
             "a cause; the claims above and below tell either half",
+        ),
+        Claim(
+            "... for normal anatomy varies much, and medical anomalies are often subtle",
+            "5.2",
+            Verdict.UNTESTED,
+            "causes; neither is varied, here or there",
+        ),
+        Claim(
+            "to use this technology efficiently in medicine, knowledge of several fields is required",
+            "5.3",
+            Verdict.UNTESTED,
+            "no experiment says so",
         ),
         Claim(
             "custom-made models reach high accuracy on real anomalies",
@@ -257,9 +276,11 @@ def _ordered_errors(numbers: Mapping[str, Any], high: str, low: str, text: str) 
         f"{of['mse'].mean():.4f}"
         for name, of in some.items()
     )
-    higher = [_above((some[high][error] - some[low][error]).tolist(), 0.0) for error in ERRORS]
-    why += "; by cross-entropy, the paper's error, it is the image itself that tells" if len(set(higher)) > 1 else ""
-    return judged(text, "5.1", _agree(higher), why, "Experiment 1, train, BCE and MSE")
+    higher = {error: _above((some[high][error] - some[low][error]).tolist(), 0.0) for error in ERRORS}
+    why += "; the paper's error, cross-entropy, decides"
+    if higher["mse"] is not higher["bce"]:
+        why += ", and it is the image itself that tells: squared error does not say so"
+    return judged(text, "5.1", higher["bce"], why, "Experiment 1, train, BCE and MSE")
 
 
 def _struggles(numbers: Mapping[str, Any]) -> Claim:
@@ -295,6 +316,7 @@ def _high_entropy(numbers: Mapping[str, Any], other: str, text: str, where: str)
         for name, some in values.items()
     )
     higher = _agree([_higher(found["pneumoniamnist"], found[other], key) for key in measures])
+    why += f"; asked: above that of {_title(other)} by either"
     return judged(text, where, higher, why, "Image entropy")
 
 
@@ -354,6 +376,35 @@ def _well(numbers: Mapping[str, Any], name: str, kind: str, score: str) -> Truth
     assert rate is not None
     alarms = [_share_above(rate[on], _ALARMS) for on in ("false_alarms", "on_all") if on in rate]
     return all_of([_share_above(rate["detected"], _WELL), _agree([_opposite(many) for many in alarms])])
+
+
+def _trustworthy(numbers: Mapping[str, Any]) -> Claim:
+    """Ask that few own images are flagged, whichever the error and whichever images are meant."""
+    text, where = "mean ± 2 standard deviations of the training error give a trustworthy metric to decide on", "3.3.4"
+    found = numbers["artificial"]
+    rates = {
+        (name, score): rate
+        for name, kinds in found.items()
+        for score in ERRORS
+        if (rate := _rate(numbers, name, next(iter(kinds)), score)) is not None
+    }
+    if not rates:
+        return _without(text, where, SETS)
+    words = {"bce": "cross-entropy", "mse": "squared error"}
+    why = "false alarms on own held-out images " + "; ".join(
+        f"{_title(name)}, {words[score]}: {100 * rate.get('on_all', rate['false_alarms'])['value']:.1f} %"
+        + (f", on normals {100 * rate['false_alarms']['value']:.1f} %" if "on_all" in rate else "")
+        for (name, score), rate in rates.items()
+    )
+    why += f"; asked: below {100 * _ALARMS:.0f} % in all of these (ours; two deviations of a normal law promise 5 %)"
+    few = [
+        _opposite(_share_above(rate[on], _ALARMS))
+        for rate in rates.values()
+        for on in ("on_all", "false_alarms")
+        if on in rate
+    ]
+    waiting = _under_way(numbers, SETS, found)
+    return judged(text, where, all_of([*few, *waiting]), why + _also(SETS, found), "Experiment 2, two-sided")
 
 
 def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
@@ -529,15 +580,15 @@ def _unimpressive(numbers: Mapping[str, Any]) -> Claim:
 
 
 def _errors_rise(numbers: Mapping[str, Any]) -> Claim:
-    text = "the reconstruction error of real anomalies is higher than that of normals"
+    text = "the reconstruction error of real anomalies should be higher than that of normals"
     areas = {(name, "real"): some for name, some in numbers["real"].items()}
     return _rising(numbers, text, "3.3.5, 5.2", areas, MEDICAL, "Experiment 3, AUROC")
 
 
 def _strange_errors_rise(numbers: Mapping[str, Any]) -> Claim:
-    text = "the reconstruction error of artificial anomalies is higher than that of own images"
+    text = "the reconstruction error of anomalies is expected to be high: of artificial ones, higher than of own images"
     areas = {(name, kind): some for name, kinds in numbers["artificial"].items() for kind, some in kinds.items()}
-    return _rising(numbers, text, "1, 3.3.4", areas, SETS, "Experiment 2, AUROC")
+    return _rising(numbers, text, "1", areas, SETS, "Experiment 2, AUROC")
 
 
 def _rising(

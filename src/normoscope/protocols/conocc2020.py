@@ -10,10 +10,11 @@ scaled alike (marked reduced). λ cannot be scaled, and 1e-4 has not converged b
 features' CAE has ConOCC's 1e-3, and how λ moves ConOCC is judged at 1,000 epochs. Grid and features are of chest
 X-rays, there of breast images, whose sizes they have: the grid the MRI's 32 pixels, the features the mammograms' 64.
 Losses are sums over pixels, so in the tables the same γ weighs 2.4 times as much beside 64 x 64 pixels as beside
-100 x 100. The paper does not say how its test normals rotate; here every fold tests as many normals
-as there are test abnormals, in evenly spaced stretches of one seeded order, and no patient both trains and tests.
-AnoGAN has a quarter of its channels and 200 of its 500 search steps, for at full width one of its fifteen runs takes
-thirteen hours of a processor core.
+100 x 100. Of the paper's two orders of training the joint one is taken, after T epochs without the constraint. That one
+method is better than another is judged by AUROC; both AUPRs stand beside it. The paper does not say how its test
+normals rotate; here every fold tests as many normals as there are test abnormals, in evenly spaced stretches of one
+seeded order, and no patient both trains and tests. AnoGAN has a quarter of its channels and 200 of its 500 search
+steps, for at full width one of its fifteen runs takes thirteen hours of a processor core.
 """
 
 from __future__ import annotations

@@ -136,6 +136,9 @@ class DualEncoderBySize:
             "against_classifiers": [
                 one for data, by in accuracy.items() for one in ask(by, "accuracy", SEES_LABELS, [data])
             ],
+            "against_knn": [
+                one for data in SETS for one in ask(f"{accuracy[data]}, one class", "accuracy", ["knn"], [data])
+            ],
             "with_few": [
                 *ask("small data", "auroc", rivals, NAMED, (FEWEST,)),
                 *ask("small data, sets not in the abstract", "auroc", rivals, others, (FEWEST,)),

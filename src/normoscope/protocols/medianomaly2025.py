@@ -2,7 +2,7 @@
 
 Reference: Cai, Zhang, Chen and Cheng, MedIAnomaly: A comparative study of anomaly detection in medical images, Medical
 Image Analysis 2025. Its RSNA column and one row on BraTS2021 were available, through third parties who transcribed or
-reran them.
+reran them; its findings through its group's public pages and remarks in its code.
 
 differs from the paper in: chest X-rays of 64 pixels, not one of its seven sets, are run beside those that are present.
 Scores by another network, by gradients and by self-supervised tasks are left out; they rescore or need networks of
