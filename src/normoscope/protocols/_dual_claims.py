@@ -183,8 +183,8 @@ def _more_accurate(data: str, numbers: Numbers) -> Claim:
     ]
     why = (
         f"{'; '.join(counted)}; above the {constant:.3f} of one answer for all with its whole interval in "
-        f"{own.count(True)} of {len(own)} (asked: all); with as many normals as the classifiers had labelled images, {'; '.join(parts)}; classifiers of our "
-        "choice, for the abstract names none"
+        f"{own.count(True)} of {len(own)} (asked: all); with as many normals as the classifiers had "
+        f"labelled images, {'; '.join(parts)}; classifiers of our choice, for the abstract names none"
     )
     cell = f"{title(data)}; {COMPARED}"
     if data not in NAMED:
