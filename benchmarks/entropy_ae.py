@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from latent_size import TEST
+from latent_size import TEST, stored
 from machine import facts
 from normoscope import allocator, methods
 from normoscope.evaluation import evaluate, paired
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of sets")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--processes", type=int)
+    parser.add_argument("--stored", action="store_true", help="read the finished fits, whatever code they were made by")
     args = parser.parse_args()
     allocator.tune()
     studied = json.loads(args.sizes.read_text(encoding="utf-8"))
@@ -64,11 +65,13 @@ def main() -> None:
             row: ("entropy_ae", methods.build("entropy_ae", overrides={**options, "patience": PATIENCE}))
             for row, options in ROWS.items()
         }
-        found = sweep(
-            Axis("row", recipes), data, args.fits, seeds=range(args.seeds), engine=Processes(args.processes),
-            progress=sys.stderr.isatty(),
-        )  # fmt: skip
-        result["sets"][name] = {"latent_dim": size, "rows": compared(data, found.found)}
+        axis, seeds = Axis("row", recipes), range(args.seeds)
+        if args.stored:
+            found: Mapping[Any, Sequence[Mapping[str, Any]]] = stored(axis, data, args.fits, seeds)
+        else:
+            engine = Processes(args.processes)
+            found = sweep(axis, data, args.fits, seeds=seeds, engine=engine, progress=sys.stderr.isatty()).found
+        result["sets"][name] = {"latent_dim": size, "rows": compared(data, found)}
         print(f"\n{name}: ae at latent size {size}")
         for row, figures in result["sets"][name]["rows"].items():
             print(f"  {row:24s} {figures['auroc']['value']:.3f}  {figures.get('minus_ae', '')}")

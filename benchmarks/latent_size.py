@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from machine import facts
-from normoscope import allocator, sources
+from normoscope import allocator, methods, sources
 from normoscope.candidates import cut, name_of
 from normoscope.figures import ABNORMAL, FAINT, NORMAL, standalone
 from normoscope.metrics import auroc
@@ -118,16 +118,19 @@ def stored(axis: Axis, data: Partition, folder: Path, seeds: Sequence[int]) -> d
     pool = pool_of(data)
     name = name_of(pool, data.preprocessor)
     jobs = [json.loads(file.read_text(encoding="utf-8")) for file in folder.glob("*.json")]
-    asked = {(job["arguments"]["method"], job["arguments"]["recipe"].get(axis.field), job["arguments"]["seed"]): job
-             for job in jobs if job["arguments"]["data"] == name}  # fmt: skip
+    asked = {_asked(**job["arguments"]): job for job in jobs if job["arguments"]["data"] == name}
     found: dict[Any, list[dict[str, Any]]] = {}
-    for value, (method, _) in axis.recipes.items():
+    for value, (method, recipe) in axis.recipes.items():
         for seed in seeds:
-            fit, held = asked[method, value, seed]["value"], cut(pool, seed)[1]
+            fit, held = asked[_asked(method, methods.to_json(recipe), seed)]["value"], cut(pool, seed)[1]
             assert len(held) == len(fit["held_out"]), "other normals were held out"
             patients = [pool.groups[row] for row in held] if pool.groups else None
             found.setdefault(value, []).append(fit | {"patients": patients})
     return found
+
+
+def _asked(method: str, recipe: Mapping[str, Any], seed: int, **_: Any) -> tuple[str, str, int]:
+    return method, json.dumps(recipe, sort_keys=True), seed
 
 
 def studied(data: Partition, found: Mapping[Any, Sequence[Mapping[str, Any]]]) -> dict[str, Any]:
