@@ -14,9 +14,10 @@ from normoscope.errors import LayoutError, OptionError
 from normoscope.protocols import Claim, Outcome, Table, Verdict, _data, _jobs, _trial
 from normoscope.protocols._data import Absent
 from normoscope.protocols._pages import as_json, latex, markdown
+from normoscope.protocols._rows import Row, arithmetic
 from normoscope.protocols.conocc2020 import FOLDS
 from normoscope.registry import docstring
-from normoscope.runner import Job
+from normoscope.runner import Job, Result
 from normoscope.types import Collection, Sample
 
 every_protocol = pytest.mark.parametrize("name", protocols.names())
@@ -148,6 +149,17 @@ def test_trials_of_one_kind_share_one_timing_and_cost_by_their_epochs(
 # pages
 
 
+def test_what_was_trained_in_another_precision_is_named() -> None:
+    def row(*precisions: str, losses: Any = ({"total": 1.0},)) -> Row:
+        return Row([Result(Job("", "", {}), {"losses": losses}, 0.0, "", {"precision": p}) for p in precisions])
+
+    rows = {"cae": row("float32", "float32"), "knn": row("bfloat16", losses=None)}
+    assert arithmetic(rows) == []
+    [mixed] = arithmetic(rows | {"sae": row("bfloat16"), "vae": row("float32", "bfloat16")})
+    assert mixed.endswith(": bfloat16: sae; bfloat16 and float32: vae; float32: cae")
+    assert arithmetic({"vae": row("float32", "bfloat16")}) != []
+
+
 CLAIM = Claim("as good as hoped", "abstract", Verdict.UNTESTED, "not run yet")
 
 
@@ -161,14 +173,14 @@ def test_pages_hold_every_cell_and_escape_what_their_language_reads() -> None:
         "jobs": {"asked": 3, "done": 2},
         "first": "2026-01-01T00:00",
         "last": "2026-01-02T00:00",
-        "where": [{"processor": name, "precision": "f"} for name in ("p", "q")],
+        "where": [{"processor": name, "precision": "f", "jobs": 1} for name in ("p", "q", "q")],
     }
     content = as_json(Outcome([table], [CLAIM]), [absent], made)
     page = markdown(content)
     assert "| deep_svdd | 0.5 ± 0.1, p < 0.001 |" in page
     assert "a\\|b" in page
     assert "not testable here" in page
-    assert "2 of 3 jobs ran, 2026-01-01 to 2026-01-02, on p, f; q, f." in page
+    assert "2 of 3 jobs ran, 2026-01-01 to 2026-01-02, on p, f: 1; q, f: 2." in page
     assert "Get it from https://example.org (free)" in page
     text = latex(content)
     assert r"deep\_svdd & 0.5 $\pm$ 0.1, p $<$ 0.001 \\" in text

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -99,12 +100,12 @@ def _run(jobs: list[Job], pending: list[Job], folder: Path, args: argparse.Names
 
 def _provenance(results: Sequence[Result], asked: int, args: argparse.Namespace) -> dict[str, Any]:
     """Say when, with what and on what; hours of work may have several answers, so the jobs' own are listed."""
-    where = {json.dumps(result.where, sort_keys=True) for result in results}
+    where = Counter(json.dumps(result.where, sort_keys=True) for result in results)
     return {
         **provenance(Run(), command_line(args)),
         "jobs": {"asked": asked, "done": len(results)},
         "seconds": round(sum(result.seconds for result in results), 1),
         "first": min((result.created for result in results), default=None),
         "last": max((result.created for result in results), default=None),
-        "where": [json.loads(text) for text in sorted(where)],
+        "where": [{**json.loads(text), "jobs": count} for text, count in sorted(where.items())],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -73,10 +74,13 @@ def _where(made: Mapping[str, Any]) -> str:
     """Say when and on what the jobs ran, which may have been in pieces and elsewhere."""
     if not made["where"]:
         return ""
-    machines = {f"{one['processor']}, {one['precision']}" for one in made["where"]}
-    jobs = made["jobs"]
+    machines: Counter[str] = Counter()
+    for one in made["where"]:
+        machines[f"{one['processor']}, {one['precision']}"] += one["jobs"]
+    jobs, several = made["jobs"], len(machines) > 1
+    listed = "; ".join(name + f": {count}" * several for name, count in sorted(machines.items()))
     days = " to ".join(dict.fromkeys((made["first"][:10], made["last"][:10])))
-    return f" {jobs['done']} of {jobs['asked']} jobs ran, {days}, on {'; '.join(sorted(machines))}."
+    return f" {jobs['done']} of {jobs['asked']} jobs ran, {days}, on {listed}."
 
 
 def _grid(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

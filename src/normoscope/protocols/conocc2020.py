@@ -36,7 +36,7 @@ from ._conocc_tables import EIGHT, FAVOURED, METRICS, at, families, pairs_table,
 from ._data import DATA, Absent
 from ._jobs import as_job, planned, recipe_with
 from ._pairs import differences, differences_over_folds
-from ._rows import REFERENCES, Row
+from ._rows import REFERENCES, Row, arithmetic
 from ._shape import Figure, Outcome, Plan, Table
 from ._trial import Trial
 
@@ -196,6 +196,7 @@ class ConOCC2020:
             "mean ± sd over seeds [95 % interval over patients and seeds]; paper: mean of three runs at 100 px",
             *_uninformed(rows),
             *NOTES,
+            *arithmetic(rows),
             *self._waiting("table2", rows),
         ]
         if self.quick:
@@ -213,6 +214,7 @@ class ConOCC2020:
             "deep_svdd keeps its own 150 + 150 epochs; of the normals whose error chooses λ some are tested in a fold",
             "in four of the twelve folds of three seeds one test normal is a copy of a training image under another "
             "patient's name",
+            *arithmetic(rows),
             *self._waiting("table3", rows),
         ]
         title = "Table 3: cross-validation on chest X-rays, reduced"
