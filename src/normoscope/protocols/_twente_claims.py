@@ -1,10 +1,8 @@
 """What the Twente study claims, judged by the numbers of its protocol, by its own error and rule.
 
-An error of a trained network decides where its t interval over seeds lies on one side of the limit, a share or a
-ranking of test images where its interval over images and seeds does; one seed decides nothing. The paper names the
-cross-entropy for the error it prints, which decides what is said of that error, and none for its flags, so shares are
-asked of cross-entropy and squared error. What two measures tell differently stays open. A claim about medical images is
-judged on those that are there, and says which are not.
+The paper names the cross-entropy for the error it prints, which decides what is said of that error, and none for its
+flags, so shares are asked of cross-entropy and squared error. What two measures tell differently stays open. A claim
+about medical images is judged on those that are there, and says which are not.
 """
 
 from __future__ import annotations
@@ -16,36 +14,42 @@ from typing import Any
 
 import numpy as np
 
-from ..statistics import seeds_interval
-from ._data import DATA
 from ._rows import REFERENCES
 from ._shape import Claim, Verdict
 from ._twente_images import NOISE
+from ._twente_noise import amount_matters, hides, more_noise, sweet_spot
 from ._twente_numbers import ERRORS, Share
 from ._twente_paper import MEDICAL, PUBLISHED, SETS
-from ._twente_work import PAPER_SIGMA, SWEPT
-from ._verdicts import Truth, above, all_of, any_of, judged, printed
+from ._twente_truths import (
+    CRUCIAL,
+    NOT_RUN,
+    WELL,
+    apart,
+    close_to,
+    missing_too,
+    seeds_above,
+    share_above,
+    title,
+    under_way,
+    without,
+)
+from ._twente_work import PAPER_SIGMA
+from ._verdicts import Truth, above, agree, all_of, any_of, judged, opposite, printed
 
 __all__ = ["claims"]
 
-_WELL = 0.75
-"""Detected share the paper calls enough."""
-
-_ALIKE = 0.8
-"""Correlation with the clean image above which a noisy one still shows it; ours, in place of a person's eye."""
 
 _NEAR_BCE, _NEAR_SHARE, _NEAR_COST = 0.1, 0.1, 0.1
 """Published and measured agree within so much: of the error, in share of images, of the training time."""
 
-_CRUCIAL, _IMPRESSIVE, _LIKE_NOISE = 0.5, 0.5, 0.8
-"""Ours, for the paper names none: a difference in detected share that is crucial, a share that is impressive, and what
-of noise's entropy an image must have, or of a perfect correlation its pixels must not, to resemble noise."""
+_IMPRESSIVE, _LIKE_NOISE = 0.5, 0.8
+"""Ours, for the paper names none: a share that is impressive, and what of noise's entropy an image must have, or of a
+perfect correlation its pixels must not, to resemble noise."""
 
 _ALARMS = 0.1
 """Share of flagged normals above which no rule does well; two standard deviations promise half of it."""
 
 _KINDS = {"fashion": "FashionMNIST images", "noise": f"own images with noise of σ {PAPER_SIGMA:g}"}
-_NOT_RUN = "not run"
 
 
 def claims(numbers: Mapping[str, Any]) -> list[Claim]:
@@ -107,10 +111,10 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
             "6",
         ),
         _trustworthy(numbers),
-        _hides(numbers),
-        _sweet_spot(numbers),
-        _amount_matters(numbers),
-        _more_noise(numbers),
+        hides(numbers),
+        sweet_spot(numbers),
+        amount_matters(numbers),
+        more_noise(numbers),
         _depends_on_data(numbers),
         _unimpressive(numbers),
         _errors_rise(numbers),
@@ -150,50 +154,6 @@ def claims(numbers: Mapping[str, Any]) -> list[Claim]:
     ]
 
 
-def _title(name: str) -> str:
-    return DATA[name].title if name in DATA else name
-
-
-def _above(values: Sequence[float], limit: float) -> Truth:
-    """Tell whether a mean over seeds is above a limit with its whole interval, or below it."""
-    return above(seeds_interval(np.asarray(values))[0].to_json(), limit)
-
-
-def _near(values: Sequence[float], target: float, width: float) -> Truth:
-    """Tell whether a mean over seeds is within so much of a target with its whole interval, or outside."""
-    past_low, past_high = _above(values, target - width), _above(values, target + width)
-    return all_of([past_low, _opposite(past_high)])
-
-
-def _agree(parts: Sequence[Truth]) -> Truth:
-    """Tell what several measures of one thing say where all say the same."""
-    return parts[0] if len(set(parts)) == 1 else None
-
-
-def _opposite(truth: Truth) -> Truth:
-    return None if truth is None else not truth
-
-
-def _share_above(share: Share, limit: float) -> Truth:
-    """Tell whether a share is above a limit with its interval over images and seeds; one seed decides nothing."""
-    return above(share, limit) if len(share["by_seed"]) > 1 else None
-
-
-def _without(text: str, where: str, names: Sequence[str]) -> Claim:
-    return Claim(text, where, Verdict.UNTESTED, f"{', '.join(map(_title, names))}: {_NOT_RUN}")
-
-
-def _also(names: Sequence[str], found: Mapping[str, Any]) -> str:
-    """Name the sets a claim speaks of that were not run."""
-    missing = [_title(name) for name in names if name not in found]
-    return f"; {_NOT_RUN}: {', '.join(missing)}" if missing else ""
-
-
-def _under_way(numbers: Mapping[str, Any], names: Sequence[str], found: Mapping[str, Any]) -> list[Truth]:
-    """Count a set that is there and not finished as undecided, so that no verdict is taken back."""
-    return [None for name in names if name not in found and name not in numbers["absent"]]
-
-
 Rates = Mapping[str, Share]
 """What is detected, and false alarms; of a medical set those on its normals, beside those on all held-out images."""
 
@@ -210,7 +170,7 @@ def _rate(numbers: Mapping[str, Any], name: str, kind: str, score: str) -> Rates
 
 def _said(rate: Rates | None) -> str:
     if rate is None:
-        return _NOT_RUN
+        return NOT_RUN
     said = f"{100 * rate['detected']['value']:.1f} % at {100 * rate['false_alarms']['value']:.1f} % false alarms"
     return said + (f" on normals, {100 * rate['on_all']['value']:.1f} % on all kinds" if "on_all" in rate else "")
 
@@ -231,52 +191,52 @@ def _both(numbers: Mapping[str, Any], name: str, kind: str) -> str:
 
 
 def _published_error(numbers: Mapping[str, Any], name: str) -> Claim:
-    text, where = f"the cross-entropy on {_title(name)} is {PUBLISHED[name].bce:.4f}", "Table 1"
+    text, where = f"the cross-entropy on {title(name)} is {PUBLISHED[name].bce:.4f}", "Table 1"
     found = numbers["reconstruction"].get(name)
     if found is None:
-        return _without(text, where, [name])
+        return without(text, where, [name])
     ours, floor = (fmean(found["train"][measure]) for measure in ("bce", "floor"))
     why = f"ours {ours:.4f}; a perfect copy has {floor:.4f}, a grey image {math.log(2):.4f}; asked: within "
     why += f"{100 * _NEAR_BCE:.0f} %"
-    near = _near(found["train"]["bce"], PUBLISHED[name].bce, _NEAR_BCE * PUBLISHED[name].bce)
-    return judged(text, where, near, why, f"Experiment 1, {_title(name)}, train, BCE")
+    near = close_to(found["train"]["bce"], PUBLISHED[name].bce, _NEAR_BCE * PUBLISHED[name].bce)
+    return judged(text, where, near, why, f"Experiment 1, {title(name)}, train, BCE")
 
 
 def _published_rate(numbers: Mapping[str, Any], name: str, kind: str) -> Claim:
     paper = PUBLISHED[name].fashion if kind == "fashion" else PUBLISHED[name].noise
-    return _share_claim(numbers, name, kind, paper, f"{paper:.1f} % of {_KINDS[kind]} are detected on {_title(name)}")
+    return _share_claim(numbers, name, kind, paper, f"{paper:.1f} % of {_KINDS[kind]} are detected on {title(name)}")
 
 
 def _published_real(numbers: Mapping[str, Any], name: str) -> Claim:
     paper = PUBLISHED[name].real
     assert paper is not None
-    return _share_claim(numbers, name, "real", paper, f"{paper:.1f} % of real anomalies are detected on {_title(name)}")
+    return _share_claim(numbers, name, "real", paper, f"{paper:.1f} % of real anomalies are detected on {title(name)}")
 
 
 def _share_claim(numbers: Mapping[str, Any], name: str, kind: str, paper: float, text: str) -> Claim:
     rates = [rate for score in ERRORS if (rate := _rate(numbers, name, kind, score)) is not None]
     if not rates:
-        return _without(text, "Table 1", [name])
+        return without(text, "Table 1", [name])
     why = f"{_both(numbers, name, kind)}; asked: within {100 * _NEAR_SHARE:.0f} percentage points by either error"
     low, high = paper / 100 - _NEAR_SHARE, paper / 100 + _NEAR_SHARE
-    near = _agree([
-        all_of([_share_above(some["detected"], low), _opposite(_share_above(some["detected"], high))])
+    near = agree([
+        all_of([share_above(some["detected"], low), opposite(share_above(some["detected"], high))])
         for some in rates
     ])  # fmt: skip
-    return judged(text, "Table 1", near, why, f"Table 1, {_title(name)}")
+    return judged(text, "Table 1", near, why, f"Table 1, {title(name)}")
 
 
 def _ordered_errors(numbers: Mapping[str, Any], high: str, low: str, text: str) -> Claim:
     found, missing = numbers["reconstruction"], [n for n in (high, low) if n not in numbers["reconstruction"]]
     if missing:
-        return _without(text, "5.1", missing)
+        return without(text, "5.1", missing)
     some = {name: {key: np.asarray(values) for key, values in found[name]["train"].items()} for name in (high, low)}
     why = ", ".join(
-        f"{_title(name)} cross-entropy {of['bce'].mean():.4f} (perfect copy {of['floor'].mean():.4f}), squared error "
+        f"{title(name)} cross-entropy {of['bce'].mean():.4f} (perfect copy {of['floor'].mean():.4f}), squared error "
         f"{of['mse'].mean():.4f}"
         for name, of in some.items()
     )
-    higher = {error: _above((some[high][error] - some[low][error]).tolist(), 0.0) for error in ERRORS}
+    higher = {error: seeds_above((some[high][error] - some[low][error]).tolist(), 0.0) for error in ERRORS}
     why += "; the paper's error, cross-entropy, decides"
     if higher["mse"] is not higher["bce"]:
         why += ", and it is the image itself that tells: squared error does not say so"
@@ -288,35 +248,35 @@ def _struggles(numbers: Mapping[str, Any]) -> Claim:
     found = numbers["reconstruction"]
     medical = [name for name in MEDICAL if name in found]
     if "mnist" not in found or not medical:
-        return _without(text, where, [name for name in SETS if name not in found])
+        return without(text, where, [name for name in SETS if name not in found])
     errors, said = {}, []
     for name in ("mnist", *medical):
         some = {measure: np.asarray(values) for measure, values in found[name]["held_out"].items()}
         errors[name] = (some["mse"], some["bce"] - some["floor"], some["mse"] / some["mean_image"])
         squared, left = some["mse"].mean(), 100 * some["mse"].mean() / some["mean_image"].mean()
         said.append(
-            f"{_title(name)}: squared error {squared:.4f} ({left:.0f} % of the mean image's), "
+            f"{title(name)}: squared error {squared:.4f} ({left:.0f} % of the mean image's), "
             f"cross-entropy {errors[name][1].mean():.4f} above a perfect copy's"
         )
-    worse = [_above((errors[name][k] - errors["mnist"][k]).tolist(), 0.0) for name in medical for k in range(3)]
-    worse += _under_way(numbers, MEDICAL, found)
-    why = "; ".join(said) + "; asked: the same of all three" + _also(MEDICAL, found)
-    return judged(text, where, _agree(worse), why, "Experiment 1, held-out")
+    worse = [seeds_above((errors[name][k] - errors["mnist"][k]).tolist(), 0.0) for name in medical for k in range(3)]
+    worse += under_way(numbers, MEDICAL, found)
+    why = "; ".join(said) + "; asked: the same of all three" + missing_too(MEDICAL, found)
+    return judged(text, where, agree(worse), why, "Experiment 1, held-out")
 
 
 def _high_entropy(numbers: Mapping[str, Any], other: str, text: str, where: str) -> Claim:
     found = numbers["entropy"]
     missing = [name for name in ("pneumoniamnist", other) if name not in found]
     if missing:
-        return _without(text, where, missing)
+        return without(text, where, missing)
     measures = {"shannon": "Shannon", "local": "local"}
     values = {name: [found[name][key]["mean"] for key in measures] for name in ("pneumoniamnist", other)}
     why = "; ".join(
-        f"{_title(name)}: " + ", ".join(f"{word} {v:.2f} bits" for word, v in zip(measures.values(), some, strict=True))
+        f"{title(name)}: " + ", ".join(f"{word} {v:.2f} bits" for word, v in zip(measures.values(), some, strict=True))
         for name, some in values.items()
     )
-    higher = _agree([_higher(found["pneumoniamnist"], found[other], key) for key in measures])
-    why += f"; asked: above that of {_title(other)} by either"
+    higher = agree([_higher(found["pneumoniamnist"], found[other], key) for key in measures])
+    why += f"; asked: above that of {title(other)} by either"
     return judged(text, where, higher, why, "Image entropy")
 
 
@@ -331,7 +291,7 @@ def _resembles_noise(numbers: Mapping[str, Any]) -> Claim:
     text, where, found = "complex medical images highly resemble random data", "6", numbers["entropy"]
     medical = [name for name in MEDICAL if name in found]
     if not medical or NOISE not in found:
-        return _without(text, where, [name for name in MEDICAL if name not in found])
+        return without(text, where, [name for name in MEDICAL if name not in found])
     measures = {"shannon": "Shannon entropy", "local": "local entropy", "bytes": "compressed bytes"}
     shares = {
         name: {word: found[name][key]["mean"] / found[NOISE][key]["mean"] for key, word in measures.items()}
@@ -340,15 +300,15 @@ def _resembles_noise(numbers: Mapping[str, Any]) -> Claim:
     beside = {name: found[name]["neighbours"]["mean"] for name in medical}
     like: list[Truth] = [share >= _LIKE_NOISE for some in shares.values() for share in some.values()]
     like += [correlation < 1 - _LIKE_NOISE for correlation in beside.values()]
-    like += _under_way(numbers, MEDICAL, found)
+    like += under_way(numbers, MEDICAL, found)
     why = "; ".join(
-        f"{_title(name)}: of uniform noise's "
+        f"{title(name)}: of uniform noise's "
         + ", ".join(f"{word} {100 * share:.0f} %" for word, share in some.items())
         + f", but adjacent pixels correlate {beside[name]:.2f}"
         for name, some in shares.items()
     )
     why += f"; asked: at least {100 * _LIKE_NOISE:.0f} % of noise's and a correlation below {1 - _LIKE_NOISE:.1f}"
-    return judged(text, where, _agree(like), why + _also(MEDICAL, found), "Image entropy")
+    return judged(text, where, agree(like), why + missing_too(MEDICAL, found), "Image entropy")
 
 
 def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, where: str) -> Claim:
@@ -359,23 +319,23 @@ def _does_well(numbers: Mapping[str, Any], names: Sequence[str], text: str, wher
     found = numbers["artificial"]
     run = [(name, kind) for name in names for kind in _KINDS if kind in found.get(name, {})]
     if not run:
-        return _without(text, where, names)
-    why = "; ".join(f"{_title(name)}, {_KINDS[kind]}: {_both(numbers, name, kind)}" for name, kind in run)
-    why += f"; asked: more than {100 * _WELL:.0f} % at less than {100 * _ALARMS:.0f} % false alarms by either error"
+        return without(text, where, names)
+    why = "; ".join(f"{title(name)}, {_KINDS[kind]}: {_both(numbers, name, kind)}" for name, kind in run)
+    why += f"; asked: more than {100 * WELL:.0f} % at less than {100 * _ALARMS:.0f} % false alarms by either error"
     dropped = [_KINDS[kind] for kind in _KINDS if not all(kind in found[name] for name, _ in run)]
-    why += f"; {_NOT_RUN}: {', '.join(dropped)}" if dropped else ""
+    why += f"; {NOT_RUN}: {', '.join(dropped)}" if dropped else ""
     by_error = [all_of(_well(numbers, name, kind, score) for name, kind in run) for score in ERRORS]
-    waiting = [*_under_way(numbers, names, found), *[None] * len(dropped)]
+    waiting = [*under_way(numbers, names, found), *[None] * len(dropped)]
     return judged(
-        text, where, all_of([_agree(by_error), *waiting]), why + _also(names, found), "Experiment 2, two-sided"
+        text, where, all_of([agree(by_error), *waiting]), why + missing_too(names, found), "Experiment 2, two-sided"
     )
 
 
 def _well(numbers: Mapping[str, Any], name: str, kind: str, score: str) -> Truth:
     rate = _rate(numbers, name, kind, score)
     assert rate is not None
-    alarms = [_share_above(rate[on], _ALARMS) for on in ("false_alarms", "on_all") if on in rate]
-    return all_of([_share_above(rate["detected"], _WELL), _agree([_opposite(many) for many in alarms])])
+    alarms = [share_above(rate[on], _ALARMS) for on in ("false_alarms", "on_all") if on in rate]
+    return all_of([share_above(rate["detected"], WELL), agree([opposite(many) for many in alarms])])
 
 
 def _trustworthy(numbers: Mapping[str, Any]) -> Claim:
@@ -389,25 +349,25 @@ def _trustworthy(numbers: Mapping[str, Any]) -> Claim:
         if (rate := _rate(numbers, name, next(iter(kinds)), score)) is not None
     }
     if not rates:
-        return _without(text, where, SETS)
+        return without(text, where, SETS)
     words = {"bce": "cross-entropy", "mse": "squared error"}
     why = "false alarms on own held-out images " + "; ".join(
-        f"{_title(name)}, {words[score]}: {100 * rate.get('on_all', rate['false_alarms'])['value']:.1f} %"
+        f"{title(name)}, {words[score]}: {100 * rate.get('on_all', rate['false_alarms'])['value']:.1f} %"
         + (f", on normals {100 * rate['false_alarms']['value']:.1f} %" if "on_all" in rate else "")
         for (name, score), rate in rates.items()
     )
     why += f"; asked: below {100 * _ALARMS:.0f} % by either (ours; two deviations of a normal law promise 5 %)"
     by_reading = [
         all_of(
-            _opposite(_share_above(rate.get(on, rate["false_alarms"]), _ALARMS))
+            opposite(share_above(rate.get(on, rate["false_alarms"]), _ALARMS))
             for (_, measured), rate in rates.items()
             if measured == score
         )
         for score in ERRORS
         for on in ("on_all", "false_alarms")
     ]
-    few = all_of([_agree(by_reading), *_under_way(numbers, SETS, found)])
-    return judged(text, where, few, why + _also(SETS, found), "Experiment 2, two-sided")
+    few = all_of([agree(by_reading), *under_way(numbers, SETS, found)])
+    return judged(text, where, few, why + missing_too(SETS, found), "Experiment 2, two-sided")
 
 
 def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
@@ -415,10 +375,10 @@ def _weak_on_retina(numbers: Mapping[str, Any]) -> Claim:
     rates = {name: {score: _rate(numbers, name, "fashion", score) for score in ERRORS} for name in SETS}
     missing = [name for name, some in rates.items() if some["bce"] is None]
     if missing:
-        return _without(text, "5.1", missing)
-    why = "; ".join(f"{_title(name)} {_both(numbers, name, 'fashion')}" for name in rates)
+        return without(text, "5.1", missing)
+    why = "; ".join(f"{title(name)} {_both(numbers, name, 'fashion')}" for name in rates)
     worst = [all_of(_fewer(rates["octmnist"], rates[name], score) for name in SETS[:-1]) for score in ERRORS]
-    return judged(text, "5.1", _agree(worst), why, "Experiment 2, two-sided")
+    return judged(text, "5.1", agree(worst), why, "Experiment 2, two-sided")
 
 
 def _fewer(one: Mapping[str, Rates | None], other: Mapping[str, Rates | None], score: str) -> Truth:
@@ -426,118 +386,7 @@ def _fewer(one: Mapping[str, Rates | None], other: Mapping[str, Rates | None], s
     a, b = one[score], other[score]
     assert a is not None
     assert b is not None
-    return _apart(b["detected"], a["detected"], 0.0)
-
-
-def _apart(high: Share, low: Share, limit: float) -> Truth:
-    """Tell whether two shares differ by more than a limit, with square-and-add of their bounds (Newcombe 1998)."""
-    if min(len(high["by_seed"]), len(low["by_seed"])) < 2:
-        return None
-    gap = high["value"] - low["value"]
-    least = gap - math.hypot(high["value"] - high["low"], low["high"] - low["value"])
-    most = gap + math.hypot(high["high"] - high["value"], low["value"] - low["low"])
-    return above({"low": least, "high": most}, limit)
-
-
-def _hides(numbers: Mapping[str, Any]) -> Claim:
-    text = "under the same noise digits stay recognisable and medical images look random to the bare eye"
-    likeness = {name: fmean(of["noise"][f"{PAPER_SIGMA:g}"]["likeness"]) for name, of in numbers["sweep"].items()}
-    values = ", ".join(f"{value:.2f} on {_title(name)}" for name, value in likeness.items()) or _NOT_RUN
-    why = f"a person must look, at the figure of the noise; correlation with the clean image: {values}"
-    return Claim(text, "5.1", Verdict.UNTESTED, why, f"Detection and false alarms against the noise, σ {PAPER_SIGMA:g}")
-
-
-Noisy = Mapping[str, Mapping[str, Any]]
-"""Deviation of the noise to likeness and to error to rule to what is detected."""
-
-
-def _least(noisy: Noisy, score: str) -> str:
-    """Say from which deviation on more than 75 % are detected, and how alike the images still are."""
-    sigma = _start({sigma: one[score]["two-sided"]["value"] > _WELL for sigma, one in noisy.items()})
-    return "at no σ up to 0.5" if sigma is None else f"from σ {sigma}, likeness {fmean(noisy[sigma]['likeness']):.2f}"
-
-
-def _start(good: Mapping[str, bool]) -> str | None:
-    """Return the first key from which on all values are true."""
-    start = None
-    for key, value in good.items():
-        start = (start or key) if value else None
-    return start
-
-
-def _least_of_both(swept: Mapping[str, Noisy]) -> str:
-    return "; ".join(
-        f"on {_title(name)} {_least(noisy, 'bce')} by cross-entropy, {_least(noisy, 'mse')} by squared error"
-        for name, noisy in swept.items()
-    )
-
-
-def _swept(numbers: Mapping[str, Any], names: Sequence[str]) -> dict[str, Noisy]:
-    return {name: numbers["sweep"][name]["noise"] for name in names if name in numbers["sweep"]}
-
-
-def _sweet_spot(numbers: Mapping[str, Any]) -> Claim:
-    text = "some noise leaves medical images recognisable while more than 75 % are detected"
-    swept = _swept(numbers, MEDICAL)
-    if not swept:
-        return _without(text, "5.1", MEDICAL)
-    why = f"more than 75 % {_least_of_both(swept)}; recognisable is taken as a correlation of {_ALIKE:g} with the clean"
-    why += " image" + _also(MEDICAL, swept)
-    by_error = [all_of(_spot(noisy, score) for noisy in swept.values()) for score in ERRORS]
-    spot = all_of([_agree(by_error), *_under_way(numbers, MEDICAL, swept)])
-    return judged(text, "5.1", spot, why, "Detection and false alarms against the noise")
-
-
-def _spot(noisy: Noisy, score: str) -> Truth:
-    """Tell whether any deviation is detected well enough while the image is still recognisable."""
-    alike = [one for one in noisy.values() if fmean(one["likeness"]) >= _ALIKE]
-    return any_of(_share_above(one[score]["two-sided"], _WELL) for one in alike)
-
-
-def _amount_matters(numbers: Mapping[str, Any]) -> Claim:
-    """Ask that the strongest noise is detected far more often than the weakest; that any detector does, too."""
-    text, where = "the amount of noise is crucial for detection", "6"
-    swept = _swept(numbers, MEDICAL)
-    if not swept:
-        return _without(text, where, MEDICAL)
-    said, parts = [], []
-    for name, noisy in swept.items():
-        weakest, *_, strongest = noisy
-        first, last = noisy[weakest], noisy[strongest]
-        parts += [_apart(last[score]["two-sided"], first[score]["two-sided"], _CRUCIAL) for score in ERRORS]
-        ends = {score: [one[score]["two-sided"]["value"] for one in (first, last)] for score in SWEPT if score in first}
-        shares = ", ".join(f"{score} {100 * low:.1f} to {100 * high:.1f} %" for score, (low, high) in ends.items())
-        said.append(f"{_title(name)}, σ {weakest} to {strongest}: {shares}")
-    why = (
-        f"{'; '.join(said)}; asked: {100 * _CRUCIAL:.0f} percentage points apart by either error{_also(MEDICAL, swept)}"
-    )
-    truth = all_of([_agree(parts), *_under_way(numbers, MEDICAL, swept)])
-    return judged(text, where, truth, why, "Detection and false alarms against the noise")
-
-
-def _more_noise(numbers: Mapping[str, Any]) -> Claim:
-    text, where = "medical images need more noise than digits before it is detected", "6"
-    swept = _swept(numbers, SETS)
-    medical = [name for name in MEDICAL if name in swept]
-    if "mnist" not in swept or not medical:
-        return _without(text, where, [name for name in SETS if name not in swept])
-    by_error = [all_of(_later(swept[name], swept["mnist"], score) for name in medical) for score in ERRORS]
-    more = all_of([_agree(by_error), *_under_way(numbers, MEDICAL, swept)])
-    why = f"more than 75 % {_least_of_both(swept)}" + _also(MEDICAL, swept)
-    return judged(text, where, more, why, "Detection and false alarms against the noise")
-
-
-def _later(one: Noisy, other: Noisy, score: str) -> Truth:
-    """Tell whether the noise must be stronger in one set than in another, by the intervals of what is detected."""
-    (early, late), (first, last) = ([_from(noisy, score, sure) for sure in (False, True)] for noisy in (one, other))
-    return True if early > last else False if late <= first else None
-
-
-def _from(noisy: Noisy, score: str, sure: bool) -> float:
-    """Return the deviation from which on more than 75 % are detected, surely or possibly by the interval."""
-    wanted = (True,) if sure else (True, None)
-    sigma = _start({sigma: _share_above(one[score]["two-sided"], _WELL) in wanted for sigma, one in noisy.items()})
-    return math.inf if sigma is None else float(sigma)
+    return apart(b["detected"], a["detected"], 0.0)
 
 
 def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
@@ -554,32 +403,32 @@ def _depends_on_data(numbers: Mapping[str, Any]) -> Claim:
         }
         pairs = [(a, b) for a in shares for b in shares if a != b and (a[0] == b[0] or a[1] == b[1])]
         if not pairs:
-            return _without(text, where, SETS)
+            return without(text, where, SETS)
         low, high = max(pairs, key=lambda pair: shares[pair[1]]["value"] - shares[pair[0]]["value"])
-        by_error.append(any_of(_apart(shares[b], shares[a], _CRUCIAL) for a, b in pairs))
+        by_error.append(any_of(apart(shares[b], shares[a], CRUCIAL) for a, b in pairs))
         said.append(
-            f"by {word} {100 * shares[low]['value']:.1f} % ({_title(low[0])}, {kinds[low[1]]}) to "
-            f"{100 * shares[high]['value']:.1f} % ({_title(high[0])}, {kinds[high[1]]})"
+            f"by {word} {100 * shares[low]['value']:.1f} % ({title(low[0])}, {kinds[low[1]]}) to "
+            f"{100 * shares[high]['value']:.1f} % ({title(high[0])}, {kinds[high[1]]})"
         )
-    why = f"detected {'; '.join(said)}; asked: {100 * _CRUCIAL:.0f} percentage points apart by either error"
-    depends = _agree(by_error)
+    why = f"detected {'; '.join(said)}; asked: {100 * CRUCIAL:.0f} percentage points apart by either error"
+    depends = agree(by_error)
     complete = all(name in numbers["artificial"] for name in SETS)
     truth = None if depends is False and not complete else depends
-    return judged(text, where, truth, why + _also(SETS, numbers["artificial"]), "Experiments 2 and 3, two-sided")
+    return judged(text, where, truth, why + missing_too(SETS, numbers["artificial"]), "Experiments 2 and 3, two-sided")
 
 
 def _unimpressive(numbers: Mapping[str, Any]) -> Claim:
     text, where, found = "real anomalies are not detected impressively", "5, 6", numbers["real"]
     if not found:
-        return _without(text, where, MEDICAL)
-    why = "; ".join(f"{_title(name)}: {_both(numbers, name, 'real')}" for name in found)
+        return without(text, where, MEDICAL)
+    why = "; ".join(f"{title(name)}: {_both(numbers, name, 'real')}" for name in found)
     by_error = [
-        all_of(_opposite(_share_above(some[score]["two-sided"]["detected"], _IMPRESSIVE)) for some in found.values())
+        all_of(opposite(share_above(some[score]["two-sided"]["detected"], _IMPRESSIVE)) for some in found.values())
         for score in ERRORS
     ]
     why += f"; asked: less than {100 * _IMPRESSIVE:.0f} % by either error"
-    few = all_of([_agree(by_error), *_under_way(numbers, MEDICAL, found)])
-    return judged(text, where, few, why + _also(MEDICAL, found), "Experiment 3, two-sided")
+    few = all_of([agree(by_error), *under_way(numbers, MEDICAL, found)])
+    return judged(text, where, few, why + missing_too(MEDICAL, found), "Experiment 3, two-sided")
 
 
 def _errors_rise(numbers: Mapping[str, Any]) -> Claim:
@@ -600,16 +449,16 @@ def _rising(
 ) -> Claim:  # fmt: skip
     """Ask both errors to rank every kind of anomaly above other images."""
     if not areas:
-        return _without(text, where, names)
+        return without(text, where, names)
     why = "; ".join(
-        f"{_title(name)}{', ' + _KINDS[kind] if kind in _KINDS else ''}: AUROC {printed(some['bce']['auroc'])} by "
+        f"{title(name)}{', ' + _KINDS[kind] if kind in _KINDS else ''}: AUROC {printed(some['bce']['auroc'])} by "
         f"cross-entropy, which also measures the image itself, {printed(some['mse']['auroc'])} by squared error"
         for (name, kind), some in areas.items()
     )
     found = {name: True for name, _ in areas}
     by_error = [all_of(above(some[score]["auroc"], 0.5) for some in areas.values()) for score in ERRORS]
-    rise = all_of([_agree(by_error), *_under_way(numbers, names, found)])
-    return judged(text, where, rise, why + _also(names, found), cell)
+    rise = all_of([agree(by_error), *under_way(numbers, names, found)])
+    return judged(text, where, rise, why + missing_too(names, found), cell)
 
 
 def _cost(numbers: Mapping[str, Any], text: str, where: str, names: Sequence[str]) -> Claim:
@@ -617,9 +466,9 @@ def _cost(numbers: Mapping[str, Any], text: str, where: str, names: Sequence[str
     ratios = numbers["cost_ratios"]
     of = {} if ratios is None else {name: ratios["sets"][name]["ratio"] for name in names if name in ratios["sets"]}
     if not of or ratios["first"] != "mnist":
-        return Claim(text, where, Verdict.UNTESTED, _NOT_RUN)
-    why = "seconds over those of MNIST: " + ", ".join(f"{_title(name)} {printed(ratio)}" for name, ratio in of.items())
+        return Claim(text, where, Verdict.UNTESTED, NOT_RUN)
+    why = "seconds over those of MNIST: " + ", ".join(f"{title(name)} {printed(ratio)}" for name, ratio in of.items())
     low, high = 1 / (1 + _NEAR_COST), 1 + _NEAR_COST
-    alike = all_of(all_of([above(ratio, low), _opposite(above(ratio, high))]) for ratio in of.values())
-    why += f"; equal means within {100 * _NEAR_COST:.0f} %" + _also(names, of)
+    alike = all_of(all_of([above(ratio, low), opposite(above(ratio, high))]) for ratio in of.values())
+    why += f"; equal means within {100 * _NEAR_COST:.0f} %" + missing_too(names, of)
     return judged(text, where, alike, why, "Experiment 4, seconds in turns")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ._shape import Claim, Verdict
 
-__all__ = ["Truth", "above", "all_of", "any_of", "judged", "printed"]
+__all__ = ["Truth", "above", "agree", "all_of", "any_of", "judged", "opposite", "printed"]
 
 Truth = bool | None
 """Whether a statement is true; None where chance explains what was seen, or something is not run yet."""
@@ -23,6 +23,15 @@ def any_of(parts: Iterable[Truth]) -> Truth:
     """Tell whether any statement is true: one that is decides, one that is undecided leaves it open."""
     found = set(parts)
     return True if True in found else None if None in found or not found else False
+
+
+def agree(parts: Sequence[Truth]) -> Truth:
+    """Tell what several measures of one thing say where all say the same."""
+    return parts[0] if len(set(parts)) == 1 else None
+
+
+def opposite(truth: Truth) -> Truth:
+    return None if truth is None else not truth
 
 
 def printed(interval: Mapping[str, Any]) -> str:
