@@ -215,6 +215,34 @@ BREAKS = [
         "tests/test_report.py",
     ),
     ("bands of zero width", "bands.py", "known = low < high", "known = low <= high", "tests/test_bands.py"),
+    (
+        "candidates in another precision",
+        "candidates.py",
+        'Run(seed, arguments["device"], arguments["precision"], checkpoint',
+        'Run(seed, arguments["device"], checkpoint',
+        "tests/test_sweep.py -k precision",
+    ),
+    (
+        "one reading of false alarms",
+        "protocols/_twente_claims.py",
+        'for on in ("false_alarms", "on_all") if on in rate]',
+        'for on in ("false_alarms",) if on in rate]',
+        "tests/test_twente_claims.py",
+    ),
+    (
+        "one kind of rivals",
+        "protocols/_dual_claims.py",
+        "ahead = truths[0] if len({*truths}) == 1 else None",
+        "ahead = truths[0]",
+        "tests/test_dual_encoder_protocol.py -k more_accurate",
+    ),
+    (
+        "the paper's own figures the wrong way round",
+        "protocols/_conocc_claims.py",
+        "if theirs > own",
+        "if theirs < own",
+        "tests/test_conocc2020.py -k hold_fail_or_wait",
+    ),
 ]
 
 
