@@ -289,6 +289,22 @@ def test_too_many_false_alarms_are_called_more_than_chance(pca: Assessment) -> N
     assert "5 % wished: no more than chance explains, but so few normals show little: it allows up to" in _plain(spared)
 
 
+@pytest.mark.parametrize(
+    ("p", "end"),
+    [
+        (0.02, "(p = 0.02); the test normals differ from those that calibrated the rule, or this is one of the 2 in "
+               "100 tests of alike normals that show as much."),
+        (0.0002, "(p < 0.001); the test normals differ from those that calibrated the rule."),
+    ],
+)  # fmt: skip
+def test_fewer_false_alarms_than_chance_may_still_be_chance(
+    pca: Assessment, monkeypatch: pytest.MonkeyPatch, p: float, end: str
+) -> None:
+    monkeypatch.setattr("normoscope.calibration.Calibration.chance", lambda self, flagged, of: p)
+    spared = rescored(pca, normals=-1.0, abnormals=0.0)
+    assert f"5 % wished: fewer than chance explains {end}" in _plain(spared)
+
+
 def _plain(found: Assessment) -> str:
     return _said(summarise(found)).replace("\u00a0", " ")
 

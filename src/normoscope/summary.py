@@ -172,7 +172,8 @@ def _kept(found: Assessment, rate: Interval) -> tuple[Verdict, str]:
             f"more {surprise}. The promise holds for normals like those that calibrated the rule; "
             "these seem to differ (another scanner, age group, year or selection). Calibrate on normals from here."
         )
-    return Verdict.OPEN, f"fewer {surprise}; the test normals seem to differ from those that calibrated the rule."
+    luck = "" if p < 0.001 else f", or this is one of the {100 * p:.1g} in 100 tests of alike normals that show as much"
+    return Verdict.OPEN, f"fewer {surprise}; the test normals differ from those that calibrated the rule{luck}."
 
 
 def _alarms(found: Assessment) -> tuple[int, int]:
