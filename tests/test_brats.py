@@ -128,6 +128,24 @@ def test_the_files_own_scale_is_applied(tmp_path: Path) -> None:
     np.testing.assert_allclose(raw(tmp_path), expected.transpose(2, 1, 0), rtol=1e-6)
 
 
+def test_a_segmentation_that_lies_elsewhere_than_its_volume_is_refused(tmp_path: Path) -> None:
+    case(tmp_path)
+    mask = np.zeros(VOLUME.shape, np.uint8)
+    mask[4, 1, 2] = 1
+    seg = tmp_path / "BraTS2021_00000/BraTS2021_00000_seg.nii.gz"
+    write(seg, mask, np.eye(4))  # as tools write arrays without a header: the lesion would be turned over
+    assert broken(tmp_path) == (
+        f"{seg}: its header places it 7 mm from its volume BraTS2021_00000_flair.nii.gz; save it with the volume's "
+        "affine"
+    )
+    # another order of the axes with an affine that says so is the same place, up to rounding
+    turned = np.array([[0, 0, 1, -5 + 1e-4], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
+    write(seg, np.ascontiguousarray(mask.transpose(2, 1, 0)[:, :, ::-1]), turned)
+    samples = BraTS(str(tmp_path)).samples()
+    assert [s.class_name for s in samples].index("abnormal") == 2
+    assert np.argwhere(mask_of(samples[2])).tolist() == [[1, 4]]
+
+
 # grey values
 
 
@@ -218,6 +236,18 @@ def test_a_share_of_the_cases_tests_and_no_case_does_both(tmp_path: Path) -> Non
     assert [(s.name, s.split) for s in again] == [(s.name, s.split) for s in samples]
 
 
+def test_scans_of_one_patient_stay_together(tmp_path: Path) -> None:
+    for number in range(4):
+        for scan in (100, 101):
+            name = f"BraTS-GLI-{number:05d}-{scan}"
+            write(tmp_path / name / f"{name}-t2f.nii.gz")
+    samples = BraTS(str(tmp_path), test_share=0.5).samples()
+    of = {split: {s.patient for s in samples if s.split == split} for split in ("train", "test")}
+    assert {len(patients) for patients in of.values()} == {2}
+    assert of["train"] | of["test"] == {f"BraTS-GLI-{number:05d}" for number in range(4)}
+    assert len({s.name.partition("/")[0] for s in samples}) == 8
+
+
 # which files
 
 
@@ -232,7 +262,7 @@ def test_both_years_names_of_a_modality_find_both(tmp_path: Path, modality: str,
         write(tmp_path / case_name / f"{case_name}-{suffix if suffix == stored else 'none'}.nii.gz")
     write(tmp_path / "BraTS-GLI-00001-000/BraTS-GLI-00001-000-seg.nii.gz", np.ones(VOLUME.shape, np.uint8))
     samples = BraTS(str(tmp_path), modality=modality).samples()
-    assert {(s.patient, s.class_name) for s in samples} == {("BraTS-GLI-00001-000", "abnormal")}
+    assert {(s.patient, s.class_name) for s in samples} == {("BraTS-GLI-00001", "abnormal")}
 
 
 def test_t1_is_not_taken_for_t1ce(tmp_path: Path) -> None:

@@ -54,6 +54,20 @@ def assert_whole(path: Path) -> None:
     assert MNIST(str(path)).notes() == ()
 
 
+def test_two_sets_below_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    write(tmp_path / "MNIST/raw")
+    write(tmp_path / "MNIST/raw", zipped=True)  # as torchvision leaves them
+    assert_whole(tmp_path)
+    other = write(tmp_path / "FashionMNIST/raw")
+    assert_whole(tmp_path)  # copies are no second set
+    (other / "t10k-images-idx3-ubyte").write_bytes(idx(TEST + 1))
+    assert sentence(tmp_path) == (
+        f"{tmp_path}: expected the files of one set, got FashionMNIST/raw/t10k-images-idx3-ubyte and "
+        "MNIST/raw/t10k-images-idx3-ubyte, which differ; pass the folder of one."
+    )
+    assert_whole(tmp_path / "MNIST")
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 @pytest.mark.parametrize("dot", [False, True])
 @pytest.mark.parametrize("below", ["", "MNIST/raw"])

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import normoscope as ns
+from normoscope import sources
 from normoscope.errors import DataNotFoundError, LayoutError, NormalClassError, OptionError
 from normoscope.sources import medmnist
 from normoscope.sources.medmnist import MD5, MedMNIST
@@ -144,6 +145,22 @@ def test_a_path_with_an_unknown_name_is_told_with_its_md5(tmp_path: Path) -> Non
     path = write(tmp_path / "mymnist.npz", arrays())
     notes = MedMNIST(str(path)).notes()
     assert notes == (f"mymnist.npz is no known MedMNIST file; its md5 is {hashlib.md5(path.read_bytes()).hexdigest()}",)
+
+
+def test_a_renamed_file_is_known_by_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "octmnist (1).npz", arrays())
+    assert MedMNIST(str(path)).aliases() == {}
+    monkeypatch.setitem(medmnist.MD5, "octmnist", hashlib.md5(path.read_bytes()).hexdigest())
+    assert MedMNIST(str(path)).aliases()["normal"] == "3"
+    assert MedMNIST(str(path)).notes() == ()
+
+
+def test_a_home_folder_is_found_behind_the_colon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "breastmnist.npz", arrays())
+    assert len(sources.load("medmnist:~/breastmnist.npz", normal_class="1")) > 0
+    np.savez(tmp_path / "own.npz", images=np.zeros((2, 8, 8), np.uint8))
+    assert len(sources.load("npz:~/own.npz", labelled=False)) == 2
 
 
 def test_splits_labels_and_names_are_read_off_the_keys(tmp_path: Path) -> None:

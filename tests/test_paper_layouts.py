@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from normoscope.types import Collection, Sample
 RNG = np.random.default_rng(0)
 
 
-def draw(root: Path, *names: str, value: int | None = None, colour: bool = False, size: int = 12) -> None:
+def draw(
+    root: Path, *names: str, value: int | None = None, colour: bool = False, size: tuple[int, int] = (12, 12)
+) -> None:
     """Write images of noise, or of one grey value."""
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shape = (size, size, 3) if colour else (size, size)
+        shape = (*size, 3) if colour else size
         pixels = RNG.integers(0, 256, shape) if value is None else np.full(shape, value)
         Image.fromarray(pixels.astype(np.uint8)).save(root / name)
 
@@ -47,8 +49,11 @@ def medmnist(classes: int) -> Callable[[Path], None]:
     return write
 
 
-def chest_xray_64(path: Path) -> None:
-    names = ["IM-0115-0001", "NORMAL2-IM-0383-0001", "person1000_bacteria_2931", "person1000_virus_1681"]
+KAGGLES = ("IM-0115-0001", "NORMAL2-IM-0383-0001", "person1000_bacteria_2931", "person1000_virus_1681")
+MENDELEYS = ("NORMAL-1003233-0001", "NORMAL-1003233-0002", "BACTERIA-1008087-0001", "VIRUS-1000148-0001")
+
+
+def chest_xray_64(path: Path, names: Sequence[str] = KAGGLES) -> None:
     arrays: dict[str, Any] = {}
     for part in ("train", "test"):
         arrays[f"{part}_images"] = RNG.integers(0, 256, (4, 64, 64)).astype(np.uint8)
@@ -56,6 +61,10 @@ def chest_xray_64(path: Path) -> None:
         arrays[f"{part}_names"] = np.array([f"{name}.jpeg" for name in names])
     path.parent.mkdir(parents=True)
     np.savez(path, **arrays)
+
+
+def mendeley_chest_xray_64(path: Path) -> None:
+    chest_xray_64(path, MENDELEYS)
 
 
 def kaggle_chest_xray(root: Path) -> None:
@@ -110,10 +119,11 @@ def bmad_brats(root: Path) -> None:
 
 
 def bmad_resc(root: Path) -> None:
-    draw(root, "train/good/1.png", "train/good/2.png")  # no folder img in this part
+    """One scan to train; another to validate and test, with slices of both classes."""
+    draw(root, "train/good/10_1.png", "train/good/10_2.png")  # no folder img in this part
     for part in ("val", "test"):
-        draw(root, f"{part}/good/img/3.png", f"{part}/ungood/img/4.png")
-        draw(root, f"{part}/ungood/label/4.png", value=191)
+        draw(root, f"{part}/good/img/10_3.png", f"{part}/ungood/img/10_40.png")
+        draw(root, f"{part}/ungood/label/10_40.png", value=191)
 
 
 def bmad_resc_as_issued(root: Path) -> None:
@@ -122,6 +132,14 @@ def bmad_resc_as_issued(root: Path) -> None:
         draw(root, f"{part}/good/img/3.png", f"{part}/Ungood/img/4.png")
         draw(root, f"{part}/good/label/3.png", value=0)
         draw(root, f"{part}/Ungood/label/4.png", value=191)
+
+
+def bmad_resc_in_folders_of_their_own(root: Path) -> None:
+    draw(root, "Train/train/good/10_1.png", "Train/train/good/10_2.png")
+    for part in ("Val", "Test"):
+        inner = f"{part}/{part.lower()}"
+        draw(root, f"{inner}/good/10_3.png", f"{inner}/Ungood/10_40.png")
+        draw(root, f"{inner}_label/Ungood/10_40.png", value=191)
 
 
 def challenge_resc(root: Path) -> None:
@@ -138,12 +156,16 @@ def challenge_resc(root: Path) -> None:
     draw(root / "Edema_testset", f"original_images/{scan.format('P9', 'OS')}.img/1.bmp")
 
 
+def nested_challenge_resc(root: Path) -> None:
+    challenge_resc(root / "ai_challenger_fl2018_trainingset")
+
+
 def isic(root: Path) -> None:
     for part, kinds in (("Training", ("NV", "MEL", "NV")), ("Test", ("NV", "BCC", "VASC"))):
         name = f"ISIC2018_Task3_{part}"
         columns = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
         rows = [[f"ISIC_{part}{i}", *("1.0" if c == kind else "0.0" for c in columns)] for i, kind in enumerate(kinds)]
-        draw(root, *(f"{name}_Input/{row[0]}.jpg" for row in rows), colour=True)
+        draw(root, *(f"{name}_Input/{row[0]}.jpg" for row in rows), colour=True, size=(450, 600))
         (root / f"{name}_Input/LICENSE.txt").write_text("CC BY-NC 4.0")
         (root / f"{name}_GroundTruth").mkdir()
         table = "\n".join(",".join(row) for row in [["image", *columns], *rows]) + "\n"
@@ -167,6 +189,15 @@ def nifti_brats(root: Path) -> None:
             nibabel.save(image, root / name / f"{name}_{kind}.nii.gz")
 
 
+def nested_nifti_brats(root: Path) -> None:
+    nifti_brats(root / "BraTS2021_Training_Data")
+
+
+def linked_nifti_brats(root: Path) -> None:
+    nifti_brats(root.parent / "archive")
+    root.symlink_to("archive")
+
+
 TWO_EACH = {("train", 0): 2, ("train", 1): 2, ("test", 0): 2, ("test", 1): 2}
 BENCHMARK = {("train", 0): 3, ("test", 0): 1, ("test", 1): 2}
 ONE_PIECE = {("train", 0): 2, ("test", 0): 1, ("test", 1): 1}
@@ -180,6 +211,7 @@ GIVEN_OUT: list[tuple[str, Callable[[Path], None], dict[tuple[str, int], int], i
     ("octmnist", medmnist(4), {(part, label): (2, 6)[label] for part in ("train", "validation", "test")
                                for label in (0, 1)}, 0, 0),
     ("chest_xray_64", chest_xray_64, TWO_EACH, 0, 4),
+    ("chest_xray_64", mendeley_chest_xray_64, TWO_EACH, 0, 3),
     ("chest_xray", kaggle_chest_xray, {**TWO_EACH, ("validation", 0): 2, ("validation", 1): 2}, 0, 4),
     ("chest_xray", mendeley_chest_xray, TWO_EACH, 0, 3),
     ("mnist", idx, DIGITS, 0, 0),
@@ -194,9 +226,13 @@ GIVEN_OUT: list[tuple[str, Callable[[Path], None], dict[tuple[str, int], int], i
     ("brats2021", medianomaly_brats, ONE_PIECE, 4, 2),
     ("brats2021", bmad_brats, WITH_VALIDATION, 6, 4),
     ("brats2021", nifti_brats, {("train", 0): 10, ("train", 1): 5, ("test", 0): 2, ("test", 1): 1}, 18, 6),
-    ("resc", bmad_resc, WITH_VALIDATION, 6, 0),
-    ("resc", bmad_resc_as_issued, WITH_VALIDATION, 6, 0),
+    ("brats2021", nested_nifti_brats, {("train", 0): 10, ("train", 1): 5, ("test", 0): 2, ("test", 1): 1}, 18, 6),
+    ("brats2021", linked_nifti_brats, {("train", 0): 10, ("train", 1): 5, ("test", 0): 2, ("test", 1): 1}, 18, 6),
+    ("resc", bmad_resc, WITH_VALIDATION, 6, 2),
+    ("resc", bmad_resc_as_issued, WITH_VALIDATION, 6, 4),
+    ("resc", bmad_resc_in_folders_of_their_own, WITH_VALIDATION, 6, 2),
     ("resc", challenge_resc, {("train", 0): 2, ("train", 1): 2, ("test", 0): 1, ("test", 1): 1}, 6, 2),
+    ("resc", nested_challenge_resc, {("train", 0): 2, ("train", 1): 2, ("test", 0): 1, ("test", 1): 1}, 6, 2),
 ]  # fmt: skip
 
 
@@ -242,6 +278,51 @@ def test_a_data_set_is_read_as_it_is_given_out(
 
 def test_every_data_set_that_can_be_had_is_tested_here() -> None:
     assert {row[0] for row in GIVEN_OUT} == {name for name, data in DATA.items() if not data.absent.private}
+
+
+@pytest.mark.parametrize(("name", "shape"), [("lag", (64, 64)), ("isic2018", (64, 64)), ("camelyon16", (64, 64, 3))])
+def test_the_benchmarks_sets_are_grey_squares_but_for_the_coloured_one(
+    name: str, shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wide(root: Path) -> None:
+        medianomaly(root)
+        bars = np.zeros((40, 80, 3), np.uint8)
+        bars[:, 40:] = (0, 255, 0)
+        Image.fromarray(bars).save(root / "images/0000.png")
+
+    made = {"lag": wide, "isic2018": isic, "camelyon16": camelyon}
+    collection = collection_of(name, made[name], tmp_path, monkeypatch)
+    assert {s.read().shape for s in collection.samples} == {shape}
+    if name == "lag":  # no black bars, and green as bright as eyes see it
+        pixels = collection.samples[0].read()
+        assert pixels.dtype == np.uint8
+        assert (np.unique(pixels[:, :31]), np.unique(pixels[:, 33:])) == ([0], [round(0.587 * 255)])
+
+
+def test_names_of_another_form_are_the_folders_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LayoutError) as caught:
+        collection_of("chest_xray_64", lambda path: chest_xray_64(path, list("abcd")), tmp_path, monkeypatch)
+    where = tmp_path / "chest_xray/chest_xray_64.npz"
+    assert str(caught.value).startswith(f"{where}: expected chest X-rays 64 px as it is given out, got --group-regex")
+    assert "it misses train/a.jpeg" in str(caught.value)
+
+
+def test_attention_maps_beside_the_images_are_left_out_and_counted(tmp_path: Path) -> None:
+    for kind in ("non_glaucoma", "suspicious_glaucoma"):  # LAG as its authors give it out
+        draw(tmp_path, f"{kind}/image/1.jpg", f"{kind}/image/2.jpg", f"{kind}/attention_map/1.jpg")
+        (tmp_path / kind / "label").mkdir()
+        (tmp_path / kind / "label/1.txt").write_text("1")
+    collection = sources.load(str(tmp_path), normal_class="non_glaucoma")
+    assert [(s.name, s.label) for s in collection.samples] == [
+        ("non_glaucoma/image/1.jpg", 0),
+        ("non_glaucoma/image/2.jpg", 0),
+        ("suspicious_glaucoma/image/1.jpg", 1),
+        ("suspicious_glaucoma/image/2.jpg", 1),
+    ]
+    assert collection.notes[-1] == (
+        f"{tmp_path}: left out 2 files beside the images, in non_glaucoma/attention_map, "
+        "suspicious_glaucoma/attention_map."
+    )
 
 
 def test_brats_volumes_are_cut_as_the_benchmark_cuts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,9 +432,29 @@ def test_the_seven_kinds_are_classes_with_names_in_words(tmp_path: Path) -> None
         ("Test/ISIC_Test1", "BCC", "test"),
         ("Test/ISIC_Test2", "VASC", "test"),
     ]
-    assert source.samples()[0].read().shape == (12, 12, 3)
-    assert source.notes() == (f"{tmp_path}: no part Validation.",)
+    assert source.samples()[0].read().shape == (450, 600, 3)
+    assert source.notes() == (
+        f"{tmp_path}: no part Validation.",
+        f"{tmp_path}: images of one lesion may fall into different parts, for "
+        "ISIC2018_Task3_Training_LesionGroupings.csv, from the page of the other files, is not there.",
+    )
     assert sources.load(f"isic2018:{tmp_path}", normal_class="nevus").normal_class == "NV"
+
+
+def test_images_of_one_lesion_stay_together_where_the_table_says_so(tmp_path: Path) -> None:
+    isic(tmp_path)
+    table = tmp_path / "ISIC2018_Task3_Training_LesionGroupings.csv"
+    head = "image,lesion_id,diagnosis_confirm_type\n"
+    table.write_text(head + "".join(f"ISIC_Training{n},HAM_000{n // 2},serial imaging\n" for n in range(3)))
+    collection = sources.load(f"isic2018:{tmp_path}", normal_class="NV")
+    patients = [s.patient for s in collection.samples]
+    assert patients == ["HAM_0000", "HAM_0000", "HAM_0001", "ISIC_Test0", "ISIC_Test1", "ISIC_Test2"]
+    assert collection.notes == (f"{tmp_path}: no part Validation.",)
+    table.write_text(head + "ISIC_Training0,,x\n")
+    with pytest.raises(
+        LayoutError, match=r"Groupings\.csv, line 2: expected an image and a lesion, got ISIC_Training0,,x"
+    ):
+        sources.load(f"isic2018:{tmp_path}", normal_class="NV")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..runner import Job
-from ._data import DATA
+from ._data import BENCHMARK_SIDE, DATA
 from ._jobs import as_job, planned, recipe_with
 from ._trial import cut_of
 
@@ -20,7 +20,6 @@ __all__ = ["benchmark_job", "epochs_on", "has_validation", "present"]
 _EPOCHS, _QUICK_EPOCHS = 250, 10
 _EPOCHS_ON = {"brain_tumor": 600}
 _AS_THEY_ARE = ("pneumoniamnist", "chest_xray_64")
-_SIZE = 64
 
 
 def epochs_on(data: str, *, quick: bool) -> int:
@@ -46,7 +45,7 @@ def benchmark_job(data: str, row: str, seed: int, *, quick: bool, held_out: floa
     if quick:
         options["patience"] = None
     recipe = recipe_with(method, "quick" if quick else "paper", **options)
-    size = 0 if data in _AS_THEY_ARE else _SIZE
+    size = 0 if data in _AS_THEY_ARE else BENCHMARK_SIDE
     kept = f", {held_out:g} of the normals held out" if held_out else ""
     return as_job(
         planned(data, method, recipe, seed=seed, held_out=held_out, size=size), f"{row}, {data}, seed {seed}{kept}"

@@ -6,7 +6,8 @@ reran them; its findings through its group's public pages and remarks in its cod
 
 differs from the paper in: chest X-rays of 64 pixels, not one of its seven sets, are run beside those that are present.
 Scores by another network, by gradients and by self-supervised tasks are left out; they rescore or need networks of
-their own. Its own sets become 64 pixels for every method; the denoising autoencoder has 128 there. VAE is scored at
+their own. Its own sets become 64 pixels for every method, grey where they are there; the denoising autoencoder has 128
+pixels there. BraTS2021 given as volumes has test patients and grey values of our own choice. VAE is scored at
 the mean of its code and GANomaly by running statistics; there codes are drawn, and each test image is normalised by
 itself. Two autoencoders of half and double width are added, to set capacity against loss. Pixel metrics are left out.
 """
@@ -80,6 +81,8 @@ DIFFERS = (
     "shifted, and masked on brains",
     "VAE is scored at the mean of its code, in the benchmark at a draw; GANomaly by running statistics, in the "
     "benchmark each test image by its own",
+    "of BraTS2021 as volumes, slices are cut as the benchmark's are, but the 200 test patients are drawn here and each "
+    "volume is scaled by itself",
     "the SSIM loss has full support through replicated borders, the benchmark's windows are cut off there",
 )
 """What to know of methods before ours are set beside the published."""

@@ -64,7 +64,7 @@ def read_parts(path: Path) -> list[Part]:
     if path.is_file() and path.suffix == ".npz":
         return _read_npz(path)
     folder = path if path.is_dir() else path.parent
-    files = {_plain_name(file): file for file in sorted(folder.rglob("*-ubyte*")) if file.is_file()}
+    files = _one_of_each(folder)
     parts = [
         _idx_part(folder, files, stem, split)
         for stem, split, _ in _SPLITS
@@ -78,6 +78,19 @@ def read_parts(path: Path) -> list[Part]:
             str(path), "idx files (train-images-idx3-ubyte.gz ...) or one .npz", _shown(folder), "check the path"
         )
     return parts
+
+
+def _one_of_each(folder: Path) -> Mapping[str, Path]:
+    """Find the idx files at any depth; several of one name are copies, or sets that share their names."""
+    files: dict[str, Path] = {}
+    for file in sorted(folder.rglob("*-ubyte*")):
+        if not file.is_file():
+            continue
+        other = files.setdefault(_plain_name(file), file)
+        if other != file and not np.array_equal(read_idx(other), read_idx(file)):
+            got = f"{other.relative_to(folder)} and {file.relative_to(folder)}, which differ"
+            raise LayoutError(str(folder), "the files of one set", got, "pass the folder of one")
+    return files
 
 
 def notes_on(parts: Sequence[Part], where: Path) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """How folders of images are laid out, and how to tell.
 
     flat         DIR/*.png                                     one class, named as the folder
-    classes      DIR/CLASS/**, masks in a folder named label, anomaly_mask, masks ...
+    classes      DIR/CLASS/**, masks in a folder named label, anomaly_mask, masks ...; where CLASS/ holds a folder
+                 image, what lies beside it (attention maps ...) is left out
     splits       DIR/{train,valid,test}/CLASS/**
     mvtec        splits, and ground_truth/CLASS/STEM_mask.png  MVTec AD
-    bmad         splits, CLASS/{img,label}/ (or anomaly_mask)  BMAD; also SPLIT/{img,label}/CLASS/
+    bmad         splits, CLASS/{img,label}/ (or anomaly_mask)  BMAD; also SPLIT/{img,label}/CLASS/ and
+                 SPLIT/{SPLIT,SPLIT_label}/CLASS/
     medianomaly  images/ and data.json {"train": {"0": [...]}, "test": {"0": [...], "1": [...]}}, or, for its BraTS
                  set, train/*.png and test/{normal,tumor,annotation}/; a pool "train"/"unlabeled" is left out
 
@@ -63,7 +65,7 @@ def detect(root: Path, files: Files) -> str:
     if top & SPLIT_NAMES.keys():
         if "ground_truth" in top:
             return "mvtec"
-        inner = {name.lower() for parts in files for name in parts[1:-1][:2]}
+        inner = {name.lower() for parts in files for name in _unnested(parts)[1:-1][:2]}
         return "bmad" if inner & {"img", *MASK_FOLDERS} else "splits"
     return "classes" if top else "flat"
 
@@ -76,25 +78,25 @@ def flat(root: Path, files: Files) -> Listing:
 
 def classes(root: Path, files: Files) -> Listing:
     """The first folder below the root is the class; folders named label, masks ... hold masks under the same names."""
-    masks, images = _parted(files, lambda parts: bool({*_lower(parts[:-1])} & {*MASK_FOLDERS}))
+    masks, images = _parted(files, _masks_lie_in)
+    images, aside = _image_folders(images)
     _refuse_loose(root, images, depth=1, expected="images in class folders only")
     nested = sorted({parts[0] for parts in images if len(parts) > 2 and parts[1].lower() in SPLIT_NAMES})
     if nested:
         got = f"data sets with splits of their own ({', '.join(nested[:5])})"
         raise LayoutError(str(root), "class folders", got, f"pass one of them: {root / nested[0]}")
-    if not masks:
-        return Listing([Found(parts, parts[0]) for parts in images])
-    return _with_masks(
+    listing = _with_masks(
         [(Found(parts, parts[0]), _stem(_without(parts, IMAGE_FOLDERS))) for parts in images],
         _keyed(root, masks, lambda parts: _stem(_without(parts, MASK_FOLDERS))),
     )
+    return Listing(listing.found, [*listing.notes, *aside])
 
 
 def splits(root: Path, files: Files) -> Listing:
     """The first folder is the split, the second the class."""
     _refuse_other_tops(root, files, SPLIT_NAMES)
     _refuse_loose(root, files, depth=2, expected="images in SPLIT/CLASS folders only")
-    return Listing([Found(parts, parts[1], SPLIT_NAMES[parts[0].lower()]) for parts in files])
+    return Listing([Found(parts, _unnested(parts)[1], SPLIT_NAMES[parts[0].lower()]) for parts in files])
 
 
 def mvtec(root: Path, files: Files) -> Listing:
@@ -109,12 +111,12 @@ def mvtec(root: Path, files: Files) -> Listing:
 
 def bmad(root: Path, files: Files) -> Listing:
     """Splits, with images in an img folder and masks in a label or anomaly_mask folder beside it."""
-    masks, images = _parted(files, lambda parts: bool({*_lower(parts[:-1])} & {*MASK_FOLDERS}))
-    plain = _keyed(root, images, lambda parts: _without(parts, IMAGE_FOLDERS))
+    masks, images = _parted(files, lambda parts: _masks_lie_in(_unnested(parts)))
+    plain = _keyed(root, images, lambda parts: _without(_unnested(parts), IMAGE_FOLDERS))
     found = splits(root, plain).found
     return _with_masks(
         [(Found(plain[f.parts].relative_to(root).parts, f.class_name, f.split), _stem(f.parts)) for f in found],
-        _keyed(root, masks, lambda parts: _stem(_without(parts, MASK_FOLDERS))),
+        _keyed(root, masks, lambda parts: _stem(_without(_unnested(parts), MASK_FOLDERS))),
     )
 
 
@@ -208,6 +210,30 @@ def _with_masks(keyed: Sequence[tuple[Found, tuple[str, ...] | None]], masks: Fi
     if len(used) < len(masks):
         notes.append(f"left out {counted(len(masks) - len(used), 'mask')} without an image")
     return Listing(found, notes)
+
+
+def _masks_lie_in(parts: tuple[str, ...]) -> bool:
+    return bool({*_lower(parts[:-1])} & {*MASK_FOLDERS})
+
+
+def _unnested(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Bring SPLIT/SPLIT/... to SPLIT/..., and SPLIT/SPLIT_label/... to SPLIT/label/..., as one archive of BMAD's is."""
+    split, inner = (*_lower(parts[:-1]), "", "")[:2]
+    if len(parts) < 4 or split not in SPLIT_NAMES or not inner.startswith(split):
+        return parts
+    rest = {"": (), "_label": ("label",)}.get(inner.removeprefix(split))
+    return parts if rest is None else (parts[0], *rest, *parts[2:])
+
+
+def _image_folders(files: Files) -> tuple[Files, Sequence[str]]:
+    """Keep of a class with a folder of images what lies in it; also say what was left out."""
+    with_folder = {parts[0] for parts in files if len(parts) > 2 and parts[1].lower() in IMAGE_FOLDERS}
+    aside, kept = _parted(
+        files, lambda parts: len(parts) > 2 and parts[0] in with_folder and parts[1].lower() not in IMAGE_FOLDERS
+    )
+    names = sorted({f"{parts[0]}/{parts[1]}" for parts in aside})
+    note = f"left out {counted(len(aside), 'file')} beside the images, in {', '.join(names[:3])}"
+    return kept, [note] if aside else []
 
 
 def _parted(files: Files, test: Callable[[tuple[str, ...]], bool]) -> tuple[Files, Files]:

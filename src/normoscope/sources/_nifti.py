@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from ..errors import MissingExtraError, UnreadableImageError
 
-__all__ = ["axial_stack", "require_nibabel"]
+__all__ = ["axial_stack", "check_places", "require_nibabel"]
 
 MAX_VOXELS = 100_000_000
 """Headers that declare more are refused before any memory is taken; a BraTS volume has nine million."""
@@ -57,24 +57,60 @@ def axial_stack(path: Path) -> Float32[np.ndarray, "s h w"]:
     with _one_cause(path):
         if path.stat().st_size == 0:
             raise _Refused("the file is empty (0 bytes)")
-        try:
-            image = nibabel.load(path)
-        except nibabel.filebasedimages.ImageFileError:
-            raise _Refused("not a NIfTI file") from None
-        except nibabel.spatialimages.HeaderDataError as error:
-            raise _Refused(f"its header is not valid ({error})") from None
+        image = _loaded(path)
         _check_header(image)
         _check_size(path, image)
         volume = np.asarray(image.dataobj, dtype=np.float32).reshape(image.shape[:3])
-        orientations = nibabel.orientations
-        turn = orientations.ornt_transform(
-            orientations.io_orientation(image.affine), orientations.axcodes2ornt(("L", "P", "S"))
-        )
-        stack = orientations.apply_orientation(volume, turn).transpose(2, 1, 0)
+        stack = nibabel.orientations.apply_orientation(volume, _turn(image)).transpose(2, 1, 0)
         bad = int(np.count_nonzero(~np.isfinite(stack)))
         if bad:
             raise _Refused(f"{bad} of its values are NaN or infinite; replace them")
         return np.ascontiguousarray(stack)
+
+
+def check_places(segmentation: Path, volume: Path) -> None:
+    """Refuse a segmentation whose voxels, turned as its header says, lie elsewhere than those of its volume.
+
+    A mask that was saved without its volume's header would else be turned over without a word.
+
+    Raises:
+        UnreadableImageError: They are more than half a voxel apart.
+    """
+    corners, size = _corners(volume)
+    moved = float(np.abs(_corners(segmentation)[0] - corners).max())
+    if moved > size / 2:
+        cause = f"its header places it {moved:.3g} mm from its volume {volume.name}; save it with the volume's affine"
+        raise UnreadableImageError(str(segmentation), cause)
+
+
+def _corners(path: Path) -> tuple[Float64[np.ndarray, "8 3"], float]:
+    """Return where the outermost voxels of the axial stack lie, in mm, and the smallest side of a voxel."""
+    nibabel = require_nibabel()
+    with _one_cause(path):
+        image = _loaded(path)
+        turn, shape = _turn(image), np.array(image.shape[:3])
+        affine = image.affine @ nibabel.orientations.inv_ornt_aff(turn, shape)
+        ends = np.array(list(np.ndindex(2, 2, 2))) * (shape[np.argsort(turn[:, 0])] - 1)
+        return nibabel.affines.apply_affine(affine, ends), float(min(nibabel.affines.voxel_sizes(affine)))
+
+
+def _turn(image: Any) -> Any:
+    """Return how the axes become left, back and head."""
+    orientations = require_nibabel().orientations
+    return orientations.ornt_transform(
+        orientations.io_orientation(image.affine), orientations.axcodes2ornt(("L", "P", "S"))
+    )
+
+
+def _loaded(path: Path) -> Any:
+    """Open a file, its voxels unread."""
+    nibabel = require_nibabel()
+    try:
+        return nibabel.load(path)
+    except nibabel.filebasedimages.ImageFileError:
+        raise _Refused("not a NIfTI file") from None
+    except nibabel.spatialimages.HeaderDataError as error:
+        raise _Refused(f"its header is not valid ({error})") from None
 
 
 def _check_header(image: Any) -> None:

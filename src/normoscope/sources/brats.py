@@ -4,8 +4,9 @@
     CASE/CASE-{t2f,t1n,t1c,t2w,seg}.nii.gz         BraTS 2023 and after (BraTS-GLI-00000-000)
 
 Also uncompressed, also all files in one folder. A slice is called `CASE/NUMBER`, counted from the feet; the case is the
-patient. It is `abnormal` where the segmentation has lesion pixels, `normal` where it has none: normal slices come from
-patients with a tumour. Slices with hardly any brain are left out, those of cases without a segmentation have no class.
+patient, without its last number where that counts a patient's scans (BraTS-GLI-00000-000). A slice is `abnormal` where
+the segmentation has lesion pixels, `normal` where it has none: normal slices come from patients with a tumour. Slices
+with hardly any brain are left out, those of cases without a segmentation have no class.
 MedIAnomaly's choice: spacing=5 depth=70 crop=208.
 
 Listing decodes every volume once, about 0.3 seconds each; reading keeps two volumes in memory. MRI has no unit, so each
@@ -18,6 +19,7 @@ classification, arXiv 2107.02314, 2021.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -31,7 +33,7 @@ from jaxtyping import Bool
 from ..errors import DataNotFoundError, LayoutError, OptionError, UnreadableImageError
 from ..types import Pixels, Sample, Split
 from ._layouts import counted
-from ._nifti import axial_stack, require_nibabel
+from ._nifti import axial_stack, check_places, require_nibabel
 from ._walk import walk
 
 __all__ = ["BraTS"]
@@ -40,6 +42,7 @@ MODALITIES: tuple[tuple[str, ...], ...] = (("flair", "t2f"), ("t1", "t1n"), ("t1
 """Names of one modality: BraTS 2021's first, then those of later years."""
 
 _ENDINGS = (".nii.gz", ".nii")
+_SCAN = re.compile(r"(BraTS-\w+-\d+)-\d{3}")  # of a patient, from 2023 on
 
 
 class _Case(NamedTuple):
@@ -48,6 +51,11 @@ class _Case(NamedTuple):
     name: str
     image: Path
     mask: Path | None
+
+    @property
+    def patient(self) -> str:
+        match = _SCAN.fullmatch(self.name)
+        return self.name if match is None else match[1]
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,8 @@ class BraTS:
         min_brain: Slices are left out where a smaller share of their pixels is brain (above zero), 0 to 1.
         min_lesion: A slice is abnormal from so many lesion pixels on, 1 or more; with fewer, but some, it is left out.
         percentile: The percentile of a volume's brain that becomes white, up to 100; 0 keeps the file's values.
-        test_share: Share of the cases whose slices are test, the others' train, drawn alike each time; 0 splits none.
+        test_share: Share of the patients whose slices are test, the others' train, drawn alike each time; 0 splits
+            none.
 
     Raises:
         OptionError: A value out of range.
@@ -98,7 +107,7 @@ class BraTS:
         Raises:
             DataNotFoundError: No such folder.
             LayoutError: No volumes of the modality, or two for one case.
-            UnreadableImageError: A volume cannot be read, or its segmentation has another shape.
+            UnreadableImageError: A volume cannot be read, or its segmentation has another shape or place.
             OptionError: The crop is larger than the slices.
             MissingExtraError: nibabel is not installed.
         """
@@ -116,11 +125,13 @@ class BraTS:
     def _content(self) -> tuple[Sequence[Sample], tuple[str, ...]]:
         require_nibabel()
         cases, incomplete = self._cases()
-        tests = set(np.random.default_rng(0).permutation(len(cases))[: round(self.test_share * len(cases))].tolist())
+        patients = list(dict.fromkeys(case.patient for case in cases))
+        drawn = np.random.default_rng(0).permutation(len(patients))[: round(self.test_share * len(patients))]
+        tests = {patients[number] for number in drawn}
         samples: list[Sample] = []
         dark = slight = 0
-        for number, case in enumerate(cases):
-            split: Split | None = None if not self.test_share else "test" if number in tests else "train"
+        for case in cases:
+            split: Split | None = None if not self.test_share else "test" if case.patient in tests else "train"
             for index, brain, lesion in self._slices(case):
                 if brain < self.min_brain:
                     dark += 1
@@ -162,7 +173,7 @@ class BraTS:
         brain = _middle(stack > 0, self.crop).mean(axis=(1, 2))
         lesion = None
         if case.mask is not None:
-            lesion = _middle(_lesions(case.mask, stack.shape), self.crop).sum(axis=(1, 2))
+            lesion = _middle(_lesions(case.mask, case.image, stack.shape), self.crop).sum(axis=(1, 2))
         first = max(0, len(stack) - self.depth) // 2 if self.depth else 0
         last = min(len(stack), first + self.depth) if self.depth else len(stack)
         for index in range(first, last, self.spacing):
@@ -174,7 +185,7 @@ class BraTS:
             partial(_pixels, case.image, index, self.crop, self.percentile),
             class_name=None if lesion is None else "abnormal" if lesion else "normal",
             split=split,
-            patient=case.name,
+            patient=case.patient,
             read_mask=None if case.mask is None else partial(_mask, case.mask, index, self.crop),
         )
 
@@ -218,12 +229,13 @@ def _middle(stack: npt.NDArray[Any], crop: int) -> npt.NDArray[Any]:
     return stack[..., top : top + crop, left : left + crop]
 
 
-def _lesions(path: Path, shape: tuple[int, ...]) -> Bool[np.ndarray, "s h w"]:
-    """Read a segmentation of a volume of this shape: every voxel with a label is lesion."""
+def _lesions(path: Path, image: Path, shape: tuple[int, ...]) -> Bool[np.ndarray, "s h w"]:
+    """Read a segmentation of a volume, which has this shape: every voxel with a label is lesion."""
     marked = axial_stack(path) > 0
     if marked.shape != shape:
         sizes = "{2} x {1} x {0} voxels, its volume {5} x {4} x {3}".format(*marked.shape, *shape)
         raise UnreadableImageError(str(path), f"the segmentation is {sizes}; both must have the same size")
+    check_places(path, image)
     return marked
 
 

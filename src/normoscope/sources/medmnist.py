@@ -18,6 +18,7 @@ import tempfile
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -162,9 +163,14 @@ class MedMNIST:
 
     default_normal: ClassVar[tuple[str, ...]] = ()
 
-    @property
+    @cached_property
     def _key(self) -> str:
-        return Path(self.name).stem.lower()
+        """Name the set, by its file's content where the file was renamed."""
+        stem = Path(self.name).stem.lower()
+        if stem in MD5 or Path(self.name).suffix != ".npz" or not self._file().is_file():
+            return stem
+        content = _md5(self._file())
+        return next((name for name, md5 in MD5.items() if md5 == content), stem)
 
     def aliases(self) -> Mapping[str, str]:
         """Map the official class names to the labels."""
@@ -204,7 +210,7 @@ class MedMNIST:
 
     def _file(self) -> Path:
         """Find the file locally, else download it."""
-        given = Path(self.name)
+        given = Path(self.name).expanduser()
         if given.suffix == ".npz":
             return given
         if self._key not in MD5:

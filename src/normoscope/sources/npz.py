@@ -57,12 +57,16 @@ class NPZ:
         Raises:
             LayoutError: Missing keys, or arrays that do not fit together.
         """
-        found = keys(Path(self.path))
+        found = keys(self._file)
         if not self.images:
             parts = [(key, split) for key, split in SPLITS if f"{key}_images" in found]
             if parts:
                 return [s for key, split in parts for s in self._set(found, f"{key}_", split)]
         return self._set(found, "", None)
+
+    @property
+    def _file(self) -> Path:
+        return Path(self.path).expanduser()  # no shell does it behind the colon of npz:~/x.npz
 
     def _set(self, found: list[str], prefix: str, split: Split | None) -> list[Sample]:
         """Read one set of arrays whose keys begin with the prefix."""
@@ -83,7 +87,7 @@ class NPZ:
             raise LayoutError(
                 self.path, f"an array {key!r}", ", ".join(found) or "none", "choose one with -o images=KEY"
             )
-        return read_array(Path(self.path), key)
+        return read_array(self._file, key)
 
     def _column(self, found: list[str], prefix: str, chosen: str, usual: tuple[str, ...], n: int) -> list[str] | None:
         """Read one value for each image as text; None where there are none, or none is known."""
@@ -121,7 +125,7 @@ class NPZ:
 
     def _companion(self, key: str, n: int) -> npt.NDArray[Any]:
         """Read an array of as many rows as there are images, without a last axis of length 1."""
-        array = read_array(Path(self.path), key)
+        array = read_array(self._file, key)
         if array.ndim in (2, 4) and array.shape[-1] == 1:
             array = array[..., 0]
         if array.shape[:1] != (n,):
