@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from normoscope import __version__, methods
-from normoscope.apps.cli import main
+from normoscope.apps.arguments import overrides_of
+from normoscope.apps.cli import main, parser
 from toys import Typed
 
 COMMANDS = ["demo", "list", "inspect", "fit", "sweep", "score", "evaluate", "entropy", "compare", "calibrate", "report"]
@@ -43,6 +44,19 @@ def test_help_after_a_method_lists_its_options_with_their_defaults(method: str, 
 @pytest.mark.parametrize("words", ["--out pca knn DATA --help", "--quiet --group-regex pca knn --help"])
 def test_the_method_is_the_first_word_that_no_option_takes(words: str, typed: Typed) -> None:
     assert "options of knn" in typed("fit", *words.split())[1]
+
+
+@pytest.mark.parametrize("method", methods.names())
+def test_every_default_can_be_typed(method: str) -> None:
+    recipe = methods.build(method)
+    typed: list[str] = []
+    for name, value in methods.to_json(recipe).items():
+        text = ",".join(map(str, value)) if isinstance(value, list) else str(value).lower()
+        typed += [f"--{name.replace('_', '-')}", text]
+    words = ["fit", method, "phantom", "--out", "o", *typed]
+    given = overrides_of(parser(words).parse_args(words))
+    assert given.keys() == methods.to_json(recipe).keys()
+    assert methods.build(method, overrides=given) == recipe
 
 
 def test_the_version_is_printed(typed: Typed) -> None:
@@ -128,7 +142,16 @@ def test_quiet_keeps_standard_error_empty_and_notes_appear_without_it(
         ),
         ("fit knn phantom --out OUT --group-regex (", "--group-regex: expected a regular expression"),
         ("fit knn phantom --out OUT --group-regex zz", "--group-regex: expected a pattern that matches every name"),
+        (
+            "fit cae phantom --channels 8,x --out OUT",
+            "--channels: expected whole numbers separated by commas, got '8,x'.",
+        ),
+        (
+            "fit local_gaussian phantom --scales none --out OUT",
+            "--scales: expected numbers separated by commas, got 'n",
+        ),
         ("compare magic --data phantom", "method: expected one of "),
+        ("compare cae:channels=a --data phantom", "--channels: expected whole numbers separated by commas, got 'a'."),
         ("compare knn --data phantom --seeds 0", "--seeds: expected at least 1, got 0."),
         (
             "compare pca:latent=3 --data phantom",

@@ -63,6 +63,23 @@ def test_inspect_keeps_every_fact_on_one_line_whatever_the_names_hold(tmp_path: 
     assert all(line.isprintable() for line in out.split("\n"))
 
 
+def test_no_command_hands_control_characters_from_names_to_the_terminal(tmp_path: Path, typed: Typed) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (60, 28, 28)).astype(np.uint8)
+    names = np.array([f"\x1b]0;owned\x07{i}" for i in range(60)])
+    np.savez(tmp_path / "t.npz", images=images, labels=["ok"] * 50 + ["ill"] * 10, names=names)
+    np.savez(tmp_path / "one.npz", images=images[:1] // 2, names=names[:1])
+    data = (tmp_path / "t.npz", "--normal-class", "ok")
+    said = [
+        typed("fit", "knn", *data, "--out", tmp_path / "m"),
+        typed("explain", tmp_path / "m", tmp_path / "one.npz", "--out", tmp_path / "e"),
+    ]
+    assert [code for code, _, _ in said] == [0, 0]
+    text = "".join(out + err for _, out, err in said)
+    assert "owned" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
 def test_inspect_of_images_none_of_which_can_be_read_knows_no_grey_values(tmp_path: Path, typed: Typed) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     code, out, _ = typed("inspect", tmp_path, "--quiet")
@@ -259,7 +276,8 @@ def test_what_looks_like_a_result_and_is_none_is_never_written_over(
     places = {"MODEL": knn_model, "FILE": mine, "FOLDER": mine.parent, "NEW": tmp_path / "new.csv"}
     for place, path in places.items():
         words = words.replace(place, str(path))
-    expected = f"--out: expected a new file, or an earlier result of the same command, got '{mine}'."
+    option = "--maps" if name == "maps.csv" else "--out"
+    expected = f"{option}: expected a new file, or an earlier result of the same command, got '{mine}'."
     assert refused(*words.split()) == expected
     assert mine.read_text(encoding="utf-8") == text
     assert list(tmp_path.rglob("*")) == [mine.parent, mine]

@@ -55,6 +55,13 @@ def test_methods_are_swept_and_what_some_of_them_lack_chooses_nothing(answered: 
     assert set(found["choices"]) <= {"planted", "entropy"}  # no knee without an error, no size to hold a dimension
 
 
+def test_settings_that_are_words_are_swept(answered: Answered, tmp_path: Path) -> None:
+    found = answered("sweep", "ae", *PHANTOM, "--over", "loss=l2,l1", "--preset", "quick", "--epochs", "1",
+                     "--seeds", "1", "--processes", "1", "--out", tmp_path / "s")  # fmt: skip
+    assert list(found["candidates"]) == ["l2", "l1"]
+    assert found["choice"]["value"] in ("l2", "l1")
+
+
 def test_the_selectors_that_can_be_typed_are_those_that_are() -> None:
     assert tuple(selector.value for selector in Selector) == SELECTORS
     assert SELECTORS[0] == DEFAULT.value
@@ -117,6 +124,7 @@ def test_a_setting_left_to_the_normals_is_chosen_recorded_and_leaves_no_folder_b
         (["sweep", "nosuch", *PHANTOM], "method"),
         (["sweep", "ae", *PHANTOM, "--seeds", "0"], "--seeds"),
         (["sweep", "ae", *PHANTOM, "--processes", "0"], "--processes"),
+        (["sweep", "ae", *PHANTOM, "--over", "width=4,8", "--selector", "dimension"], "--selector: expected another"),
     ],
 )
 def test_wrong_sweeps_are_refused_before_the_work(

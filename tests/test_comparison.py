@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 import normoscope as ns
-from normoscope.comparison import Comparison, Recipe, Row, assess, compare
+from normoscope import comparison
+from normoscope.comparison import Comparison, Recipe, Row, _names, assess, compare
 from normoscope.errors import LeakageError, TooFewImagesError, UnreadableImageError, UnreadableImagesError
+from normoscope.methods.trivial import Direction, Statistic
+from normoscope.model import Model, fit
 from normoscope.partitions import Partition
-from normoscope.statistics import holm
+from normoscope.statistics import Interval, holm
 from normoscope.types import Collection, Pixels, Run
 
 
@@ -64,6 +69,28 @@ def test_nine_trivial_rows_stand_below_and_the_better_direction_is_an_oracle(com
         low, high = (v for n, v in rows.items() if "two-sided" not in n)
         assert rows[oracle] == max(low, high)
         assert low + high == pytest.approx(1)
+
+
+def test_without_both_kinds_of_labels_no_direction_is_an_oracle() -> None:
+    unknown = dict.fromkeys(Direction, Interval(math.nan, math.nan, math.nan, ""))
+    names = _names(Statistic.CONTRAST, unknown)
+    assert not any("oracle" in name for name in names.values())
+
+
+def test_the_time_of_a_row_is_that_of_its_training_alone(
+    small_phantom: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[float] = []
+
+    def watched(*args: Any, **options: Any) -> Model:
+        model = fit(*args, **options)
+        trained.append(model.provenance["training"]["seconds"])
+        return model
+
+    monkeypatch.setattr(comparison, "fit", watched)
+    found = compare([Recipe("knn", "knn", ns.build("knn"))], small_phantom, Run(), seeds=2)
+    assert len(trained) == 2
+    assert found.rows["knn"].fit_seconds == np.mean(trained)
 
 
 def test_differences_are_taken_to_the_first_method_and_corrected_together(compared: Comparison) -> None:

@@ -19,6 +19,7 @@ import normoscope as ns
 from normoscope.errors import ModelError, ModelNotFoundError, NewerFormatError, OptionError
 from normoscope.images import as_images
 from normoscope.model import Model
+from normoscope.model_card import model_card
 from normoscope.partitions import Partition
 from normoscope.persistence import FORMAT, _seal, load_model, replace_calibration, save_model, write_atomically
 from normoscope.scoring import Pooling, Residual, Scoring
@@ -99,6 +100,14 @@ def test_the_folder_holds_json_safetensors_and_a_model_card_and_nothing_else(fol
     card = (folder / "README.md").read_text()
     assert "**Research use. Not a medical device.**" in card
     assert "| rule | score > " in card
+
+
+def test_a_bar_in_what_was_typed_begins_no_new_cell_of_the_card(small_phantom: Partition) -> None:
+    model = make(small_phantom, "pca")
+    typed = r"normoscope fit pca scans --group-regex '(P\d+|Q\d+)'"
+    card = model_card(replace(model, provenance={**model.provenance, "command": typed}))
+    [line] = [line for line in card.splitlines() if "group-regex" in line]
+    assert line == r"| command | `normoscope fit pca scans --group-regex '(P\d+\|Q\d+)'` |"
 
 
 def test_every_part_is_saved_with_the_contents_of_its_images(folder: Path, small_phantom: Partition) -> None:

@@ -127,6 +127,17 @@ def test_a_head_needs_select_normals(small_phantom: Partition) -> None:
         fit_head(detector, PCA(4), small_phantom.images["train"].subset(np.arange(3)), RUN)
 
 
+def test_too_few_select_normals_are_refused_before_the_training(
+    small_phantom: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PCA, "fit", lambda *_: pytest.fail("trained for nothing"))
+    few = replace(
+        small_phantom, images={**small_phantom.images, "select": small_phantom.images["select"].subset(np.arange(3))}
+    )
+    with pytest.raises(TooFewImagesError, match="select: 10 images needed, 3 given"):
+        fit("pca", PCA(4), few, scoring=Scoring(residual=Residual.VARIANCE), run=RUN)
+
+
 def test_calibrating_by_variance_a_model_without_a_head_is_refused(small_phantom: Partition) -> None:
     model = fit("pca", PCA(4), small_phantom, run=RUN)
     with pytest.raises(OptionError, match="a model fitted with it, for it is learnt on select normals"):

@@ -221,6 +221,8 @@ def test_values_are_read_as_the_field_s_type_and_methods_take_the_settings_they_
     assert {name: type(recipe).__name__ for name, (_, recipe) in mixed.recipes.items()} == {"ae": "AE", "pca": "PCA"}
     assert isinstance(mixed.recipes["ae"][1], AE)
     assert mixed.recipes["ae"][1].epochs == 7
+    assert axis_of("ae", "loss", ("l2", "l1")).values == ("l2", "l1")
+    assert axis_of("ae", "patience", ("none", "5")).values == (None, 5)
 
 
 @pytest.mark.parametrize(
@@ -229,12 +231,14 @@ def test_values_are_read_as_the_field_s_type_and_methods_take_the_settings_they_
         ("latent_dim", (4,), "two values or more"),
         ("width", (), "two values or more"),
         ("depth", (1, 2), "option of ae: expected one of"),
+        ("channels", ("8", "16"), "expected a setting of cae that holds one value, got 'channels'"),
         ("latent_dim", ("4", "many"), "a whole number, got 'many'"),
+        ("latent_dim", ("8", "08"), "expected two values or more of latent_dim, got '8,08'"),
     ],
 )
 def test_an_axis_that_cannot_be_swept_is_refused(field: str, values: Sequence[Any], sentence: str) -> None:
     with pytest.raises(OptionError, match=sentence):
-        axis_of("ae", field, values)
+        axis_of("cae" if field == "channels" else "ae", field, values)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -81,6 +81,7 @@ def conformal_rule(scores: Scores, alpha: float) -> Above:
 
     Raises:
         NotCalibratedError: Fewer than 1/alpha - 1 scores.
+        OptionError: alpha is no rate between 0 and 1.
     """
     _check_rate(alpha)
     allowed = _allowed(len(scores), alpha)
@@ -153,6 +154,7 @@ class Calibration:
 
         Raises:
             NotCalibratedError: Too few, and `strict`.
+            OptionError: Another kind, a rate that is none, or k not above 0.
             ScoresError: A score is not finite, or there are not as many patients as scores.
         """
         if kind not in ("conformal", "upper", "two-sided"):

@@ -80,6 +80,7 @@ def share(pool: Pool, preprocessor: Preprocessor, folder: Path) -> str:
 
     Raises:
         TooFewImagesError: Too few normals to hold some out.
+        ScoresError: All are of one patient.
     """
     name = name_of(pool, preprocessor)
     target = folder / f"data-{name}"

@@ -6,7 +6,9 @@ recipes, Partition --compare--> Comparison (a row per method and per trivial sta
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -193,7 +195,8 @@ def _trivial_rows(
 def _names(statistic: Statistic, aurocs: Mapping[Direction, Interval]) -> dict[Direction, str]:
     """Name the three rows; only labels can tell which fixed direction is the better one."""
     better = max((Direction.LOW, Direction.HIGH), key=lambda direction: aurocs[direction].value)
-    marks = {direction: " (oracle)" if direction is better else "" for direction in Direction}
+    known = not math.isnan(aurocs[better].value)  # without labels of both kinds neither is
+    marks = {direction: " (oracle)" if direction is better and known else "" for direction in Direction}
     return {direction: f"trivial {statistic.value}, {direction.value}{marks[direction]}" for direction in Direction}
 
 
@@ -273,17 +276,20 @@ def compare(
             raise TooFewImagesError(f"{kind} images of the test part", 1, 0, "a comparison needs both kinds")
     rows: dict[str, Row] = {}
     notes = list(data.notes)
-    fitted: dict[tuple[Method, int], tuple[Model, float]] = {}
+    fitted: dict[tuple[Method, int], Model] = {}
+    left = Counter(item.recipe for item in recipes)
     for item in recipes:
         models, taken = [], []
         for seed in range(run.seed, run.seed + seeds):
             if (item.recipe, seed) not in fitted:
-                began = time.perf_counter()
-                model = fit(item.method, item.recipe, data, run=run.replace(seed=seed), false_alarms=false_alarms)
-                fitted[item.recipe, seed] = model, time.perf_counter() - began
-            model, seconds = fitted[item.recipe, seed]
+                how = run.replace(seed=seed)
+                fitted[item.recipe, seed] = fit(item.method, item.recipe, data, run=how, false_alarms=false_alarms)
+            model = fitted[item.recipe, seed]
             models.append(rescore(model, item.scoring, data, false_alarms=false_alarms) if item.scoring else model)
-            taken.append(seconds)
+            taken.append(model.provenance["training"]["seconds"])
+        left -= Counter([item.recipe])
+        if not left[item.recipe]:  # no later row scores these models otherwise: free them
+            fitted = {key: model for key, model in fitted.items() if key[0] != item.recipe}
         scores = np.stack([model.scores(test, progress=run.progress) for model in models])
         flags = [model.calibration.flags(s) for model, s in zip(models, scores, strict=True)]
         rows[item.row] = Row(

@@ -23,10 +23,10 @@ from PIL import Image
 
 from . import _decoders
 from ._decoders import MAX_PIXELS, Refused
-from .errors import UnreadableImageError
+from .errors import UnreadableImageError, printable
 from .types import Pixels
 
-__all__ = ["MAX_PIXELS", "image_size", "printable", "read_image", "read_mask"]
+__all__ = ["MAX_PIXELS", "image_size", "read_image", "read_mask"]
 
 _MAGIC: Mapping[bytes, str] = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -185,8 +185,3 @@ def _without_alpha(pixels: Pixels) -> Pixels:
     if (pixels[..., -1] != opaque).any():
         raise _decoders.see_through()
     return pixels[..., 0] if pixels.shape[2] == 2 else pixels[..., :3]
-
-
-def printable(text: str) -> str:
-    """Keep odd names on one line, and from giving orders to a terminal: what is not printable is escaped."""
-    return text if text.isprintable() else repr(text)[1:-1]

@@ -63,6 +63,7 @@ __all__ = [
     "TrainingError",
     "UnreadableImageError",
     "UnreadableImagesError",
+    "printable",
 ]
 
 
@@ -272,3 +273,8 @@ class CheckpointError(TrainingError):
 
     def __init__(self, file: str, cause: str, todo: str) -> None:
         super().__init__(f"{file}: {cause}; {todo}.")
+
+
+def printable(text: str) -> str:
+    """Keep odd names on one line, and from giving orders to a terminal: what is not printable is escaped."""
+    return text if text.isprintable() else repr(text)[1:-1]

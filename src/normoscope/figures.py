@@ -207,7 +207,7 @@ def pvalues(normals: Float[np.ndarray, " n"], unit: str, calibration: Calibratio
         axes.legend(loc="upper right")
 
     return _svg(
-        draw, "pvalues", "Histogram of the p-values of normal test images, and the band that chance allows each bar."
+        draw, "pvalues", f"Histogram of the p-values of normal test {unit}s, and the band that chance allows each bar."
     )
 
 

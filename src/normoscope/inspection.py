@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from .calibration import needed_for
-from .decoding import printable
-from .errors import TooFewImagesError, UnreadableImageError
+from .errors import TooFewImagesError, UnreadableImageError, printable
 from .images import content_hash
 from .splits import PARTS, duplicate_notes, split
 from .types import Collection, Sample

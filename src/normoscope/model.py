@@ -24,7 +24,7 @@ from .partitions import USED, Partition
 from .progress import History
 from .provenance import record
 from .regions import NormalMaps
-from .rescoring import VarianceHead, check_scoring, fit_head, residual_map
+from .rescoring import VarianceHead, check_scoring, check_select, fit_head, residual_map
 from .scoring import Residual, Scoring
 from .splits import check_leakage
 from .transforms import Aspect, Prepared, Preprocessor
@@ -360,12 +360,19 @@ def fit(
         run: Seed, device, precision, threads, checkpoints.
         false_alarms: Wished false-alarm rate; with too few *calibrate* normals the model says it is not calibrated.
         command: What the user typed, for the record.
+
+    Raises:
+        OptionError: A rate that is none, or a scoring that the method has nothing for.
+        TooFewImagesError: Too few normals for the method, or *select* normals for a head.
+        TrainingError: Training diverged, or a checkpoint cannot be used.
     """
     run = run or Run()
     if run.threads:
         torch.set_num_threads(run.threads)
     uncalibrated = Calibration.fit(np.empty(0), alpha=false_alarms)  # refuses a wrong rate before the work
     train, select = data.images["train"], data.images["select"]
+    if scoring is not None and scoring.residual is Residual.VARIANCE:
+        check_select(select)  # so are too few normals for its head
     began = time.perf_counter()
     detector = recipe.fit(train, run, select if len(select) else None)
     seconds = time.perf_counter() - began

@@ -14,7 +14,8 @@ __all__ = ["model_card"]
 def model_card(model: Model) -> str:
     """Write the model card: intended use first, then what it was made of."""
     p = model.provenance
-    fields = "\n".join(f"| {key} | {value} |" for key, value in methods.to_json(model.recipe).items()) or "| - | - |"
+    fields = "\n".join(_row(key, value) for key, value in methods.to_json(model.recipe).items()) or _row("-", "-")
+    command = f"`{p['command']}`" if p["command"] else "Python"
     notes = "\n".join(f"- {note}" for note in p["notes"]) or "- none"
     counts = ", ".join(f"{part} {count}" for part, count in p["data"]["counts"].items())
     return f"""# normoscope model: {model.method}
@@ -24,8 +25,8 @@ fitted on. It has not been validated for diagnosis, triage or any decision about
 
 | | |
 |---|---|
-| method | {model.method} (preset {model.preset}) |
-| data | {p["data"]["spec"]}, normal class {p["data"]["normal_class"]} |
+{_row("method", f"{model.method} (preset {model.preset})")}
+{_row("data", f"{p['data']['spec']}, normal class {p['data']['normal_class']}")}
 | images | {counts} |
 | split | {p["split"]["rule"]}; by patient: {"yes" if p["split"]["by_patient"] else "no"} |
 | image size | {model.preprocessor.size} px, {model.preprocessor.channels} channel(s), {model.preprocessor.depth} |
@@ -33,7 +34,7 @@ fitted on. It has not been validated for diagnosis, triage or any decision about
 | p-values | {model.calibration.pvalue_note} |
 | seed | {p["seed"]} |
 | created | {p["created"]} with normoscope {p["versions"]["normoscope"]} |
-| command | `{p["command"] or "Python"}` |
+{_row("command", command)}
 
 ## Hyperparameters
 
@@ -48,3 +49,9 @@ fitted on. It has not been validated for diagnosis, triage or any decision about
   another scanner, age group or year.
 {notes}
 """
+
+
+def _row(name: str, value: object) -> str:
+    """Write one row; a bar, as regular expressions hold, would begin another cell."""
+    escaped = str(value).replace("|", "\\|")
+    return f"| {name} | {escaped} |"

@@ -143,7 +143,7 @@ def _baseline_rows(found: Assessment) -> list[MetricRow]:
     rows = [MetricRow(f"{found.model.method} (this model)", *_value(found.evaluation.auroc), "", "")]
     for name, interval in found.baselines.items():
         plain = name.replace(" (oracle)", "")
-        rows.append(MetricRow(plain, *_value(interval), "", "oracle" if plain != name and interval.value > 0 else ""))
+        rows.append(MetricRow(plain, *_value(interval), "", "oracle" if plain != name else ""))
     return rows
 
 

@@ -116,6 +116,16 @@ class VarianceHead(nn.Module):
         return head.to(run.torch_device).eval()
 
 
+def check_select(select: Images) -> None:
+    """Refuse too few *select* normals to learn a head on.
+
+    Raises:
+        TooFewImagesError: Fewer than 10.
+    """
+    if len(select) < _FEWEST:
+        raise TooFewImagesError("select", _FEWEST, len(select), "the variance residual is learnt on them")
+
+
 def fit_head(detector: Reconstructs, recipe: Method, select: Images, run: Run) -> VarianceHead:
     """Learn the head on *select* normals by exp(-s) r² + s, the detector unchanged.
 
@@ -123,8 +133,7 @@ def fit_head(detector: Reconstructs, recipe: Method, select: Images, run: Run) -
         TooFewImagesError: Fewer than 10 select normals.
         TrainingError: Training diverged, or a checkpoint cannot be used.
     """
-    if len(select) < _FEWEST:
-        raise TooFewImagesError("select", _FEWEST, len(select), "the variance residual is learnt on them")
+    check_select(select)
     run = run.replace(precision="float32")
     with run.seeded(1):
         head = VarianceHead(select.shape[1])

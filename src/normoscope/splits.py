@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .decoding import printable
-from .errors import LeakageError, OptionError, TooFewImagesError
+from .errors import LeakageError, OptionError, TooFewImagesError, printable
 from .types import Collection, Sample
 
 __all__ = ["PARTS", "Parts", "check_leakage", "duplicate_notes", "split"]

@@ -14,8 +14,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_origin, get_type_hints
 
 import numpy as np
 
@@ -89,13 +90,17 @@ def axis_of(
     for value in tried:
         name = str(value) if field == "method" else method
         fields = {one.name for one in dataclasses.fields(cast("Any", methods.recipe_class(name)))}
+        if field in fields and get_origin(get_type_hints(methods.recipe_class(name))[field]) is tuple:
+            raise OptionError("--over", field, f"a setting of {name} that holds one value")
         own = {k: v for k, v in given.items() if k in fields} if field == "method" else given
         varied = own if field == "method" else own | {field: value}
         recipe = methods.build(name, preset, varied)
-        if "patience" in fields and getattr(recipe, "patience", None) is None and "patience" not in given:
+        if "patience" in fields and getattr(recipe, "patience", None) is None and "patience" not in varied:
             recipe = dataclasses.replace(cast("Any", recipe), patience=PATIENCE)
-        key = name if field == "method" else getattr(recipe, field)
-        recipes[key] = (name, recipe)
+        taken = name if field == "method" else getattr(recipe, field)
+        recipes[taken.value if isinstance(taken, Enum) else taken] = (name, recipe)
+    if len(recipes) < 2:
+        raise OptionError("--over", ",".join(map(str, tried)), f"two values or more of {field}")
     return Axis(field, recipes)
 
 
@@ -139,7 +144,9 @@ def sweep(
 
     Raises:
         TooFewImagesError: Too few normals.
+        ScoresError: All normals are of one patient.
         OptionError: Another sweep works in the folder.
+        FolderBusyError: Another run does.
         JobError: A fit failed.
     """
     pool = pool_of(data)

@@ -58,7 +58,7 @@ class Written(Enum):
     SANITY = rb'\{\s*"schema": "normoscope/sanity/'
     RANKS = _SVG + rb'aria-label="Mean ranks of '
 
-    def path(self, given: str | Path) -> Path:
+    def path(self, given: str | Path, *, option: str = "--out") -> Path:
         """Return the path to write to, before any work is done for it.
 
         Raises:
@@ -66,13 +66,13 @@ class Written(Enum):
                 something; or nothing can be written there.
         """
         path = Path(given)
-        check_place(path)
+        check_place(path, option=option)
         if path.is_dir():
-            raise OptionError("--out", str(path), "a file (this is a folder)")
+            raise OptionError(option, str(path), "a file (this is a folder)")
         if path.exists() and not _regular(path):
-            raise OptionError("--out", str(path), "a regular file (this is a pipe or a device)")
+            raise OptionError(option, str(path), "a regular file (this is a pipe or a device)")
         if path.exists() and not _begins(path, self.value):
-            raise OptionError("--out", str(path), "a new file, or an earlier result of the same command")
+            raise OptionError(option, str(path), "a new file, or an earlier result of the same command")
         return path
 
     def folder(self, given: str | Path, index: str) -> Path:
@@ -87,7 +87,7 @@ class Written(Enum):
             raise OptionError(
                 "--maps", str(folder), f"a new or empty folder, or one with the {index} of an earlier result"
             )
-        return self.path(folder / index).parent
+        return self.path(folder / index, option="--maps").parent
 
     def beside(self, given: str | Path, *names: str) -> Path:
         """Return the folder to write such files to, before any work is done for it.

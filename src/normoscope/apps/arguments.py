@@ -7,11 +7,11 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 
-from .. import allocator, sources
+from .. import allocator, methods, sources
 from ..errors import OptionError
 from ..model import Model
 from ..partitions import Partition, partition
@@ -20,6 +20,7 @@ from ..transforms import Aspect, Intensity, Preprocessing
 from ..types import Collection, Run
 
 __all__ = [
+    "AUTO",
     "SCORING",
     "Args",
     "collection_of",
@@ -31,9 +32,13 @@ __all__ = [
     "run_of",
     "scoring_from",
     "scoring_of",
+    "with_lists",
 ]
 
 Args = argparse.Namespace
+
+AUTO = "auto"
+"""What a person types for a setting to be chosen."""
 
 
 def run_of(args: Args, **more: Any) -> Run:
@@ -132,7 +137,33 @@ def command_line(args: Args) -> str:
     return "normoscope " + shlex.join(args.typed)
 
 
-def overrides_of(args: Args) -> dict[str, str]:
-    """Return the method's own options that were typed, by field."""
-    given = {key: value for key, value in vars(args).items() if key.startswith("method_") and value is not None}
-    return {key.removeprefix("method_"): value for key, value in given.items()}
+def overrides_of(args: Args) -> dict[str, Any]:
+    """Return the method's own options that were typed, by field: texts, and lists of numbers as tuples of them.
+
+    Raises:
+        OptionError: A list that is none.
+    """
+    typed = {key: text for key, text in vars(args).items() if key.startswith("method_") and text is not None}
+    return with_lists(args.method, {key.removeprefix("method_"): text for key, text in typed.items()})
+
+
+def with_lists(method: str, texts: Mapping[str, str]) -> dict[str, Any]:
+    """Take the texts of those fields of a method apart that hold a tuple of numbers.
+
+    Raises:
+        OptionError: A list that is none.
+    """
+    hints = get_type_hints(methods.recipe_class(method)) if texts else {}
+    return {name: _listed(name, text, hints.get(name)) for name, text in texts.items()}
+
+
+def _listed(name: str, text: str, hint: Any) -> Any:
+    """Take a text apart where the field holds a tuple."""
+    if get_origin(hint) is not tuple or text == AUTO:
+        return text
+    kind = get_args(hint)[0]
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        expected = f"{'whole ' if kind is int else ''}numbers separated by commas"
+        raise OptionError(f"--{name.replace('_', '-')}", text, expected) from None

@@ -72,9 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.typed = words
         return _command(args.command)(args)
     except NormoscopeError as error:
-        from ..decoding import printable
+        from .output import printable_lines
 
-        print("normoscope: error:", "\n".join(map(printable, str(error).split("\n"))), file=sys.stderr)
+        print("normoscope: error:", printable_lines(str(error)), file=sys.stderr)
         return 2
     except BrokenPipeError:
         # the reader of a pipe went away: not our failure, and nothing more may be written

@@ -39,6 +39,7 @@ from .arguments import (
     run_of,
     scoring_from,
     scoring_of,
+    with_lists,
 )
 from .fitting import fit
 from .output import calibration_json, emit, note, stamped, table
@@ -193,7 +194,7 @@ def _recipe(text: str, preset: str) -> Recipe:
     own = {field.name for field in dataclasses.fields(cast("Any", methods.recipe_class(name)))}
     scoring = {key: value for key, value in values.items() if key in SCORING and key not in own}
     overrides = {key: value for key, value in values.items() if key not in scoring}
-    return Recipe(text, name, methods.build(name, preset, overrides), scoring_from(scoring))
+    return Recipe(text, name, methods.build(name, preset, with_lists(name, overrides)), scoring_from(scoring))
 
 
 def _comparison_json(found: Comparison, args: Args, data: Partition) -> dict[str, Any]:

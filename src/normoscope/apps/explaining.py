@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .. import sources
-from ..decoding import printable, read_image
-from ..errors import NormoscopeError, OptionError
+from ..decoding import read_image
+from ..errors import NormoscopeError, OptionError, printable
 from ..explanation import explain as why
 from ..explanation_page import Context, write_explanations
 from ..explanation_text import sentences

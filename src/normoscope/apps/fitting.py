@@ -17,9 +17,9 @@ from ..model import fit as fit_model
 from ..persistence import check_target, save_model
 from ..types import Method
 from ..written import WrittenFolder, check_place, some
-from .arguments import Args, command_line, overrides_of, partition_of, run_of, scoring_of
-from .output import calibration_json, emit, note, plain, table
-from .sweeps import AUTO, chosen
+from .arguments import AUTO, Args, command_line, overrides_of, partition_of, run_of, scoring_of
+from .output import calibration_json, emit, note, plain, printable_lines, table
+from .sweeps import chosen
 
 __all__ = ["fit"]
 
@@ -54,7 +54,7 @@ def _fit_together(args: Args, target: Path, checkpoint: Path) -> None:
         _fit_here(args, target, checkpoint)
     except NormoscopeError as error:
         if leads:
-            print(f"normoscope: error: {error}", file=sys.stderr)
+            print(f"normoscope: error: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -21,7 +21,7 @@ def reference(text: str) -> str:
 
 
 def list_members(args: argparse.Namespace) -> int:
-    """Print methods, sources or metrics."""
+    """Print methods, sources, protocols or metrics."""
     rows: list[dict[str, str]]
     if args.what == "metrics":
         rows = [{"name": name, "what": text} for name, text in functions("metrics").items()]

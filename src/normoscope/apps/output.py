@@ -8,10 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import printable
+
 if TYPE_CHECKING:
     from ..model import Model
 
-__all__ = ["SCHEMA", "calibration_json", "emit", "note", "plain", "stamped", "table"]
+__all__ = ["SCHEMA", "calibration_json", "emit", "note", "plain", "printable_lines", "stamped", "table"]
 
 SCHEMA = 1
 """Version of every JSON object's layout; it grows when a field changes its meaning."""
@@ -35,16 +37,18 @@ def stamped(command: str, content: dict[str, Any]) -> dict[str, Any]:
 
 def emit(command: str, content: dict[str, Any], text: str, as_json: bool) -> None:
     """Print the result once, in the form asked for; what standard output cannot encode is escaped."""
-    if as_json:
-        text = json.dumps(stamped(command, content), indent=2, allow_nan=False)
+    text = json.dumps(stamped(command, content), indent=2, allow_nan=False) if as_json else printable_lines(text)
     encoding = sys.stdout.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
+def printable_lines(text: str) -> str:
+    """Escape what names from data would do to a terminal; lines stay lines."""
+    return "\n".join(printable(line.replace("\N{NO-BREAK SPACE}", " ")) for line in text.split("\n"))
+
+
 def note(sentence: str, quiet: bool) -> None:
     """Tell the user something on standard error, on one line whatever names it holds."""
-    from ..decoding import printable
-
     if not quiet:
         print(f"note: {printable(sentence)}", file=sys.stderr)
 

@@ -25,13 +25,10 @@ from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
 from ..written import Written, check_companions
-from .arguments import Args, command_line, overrides_of, partition_of
+from .arguments import AUTO, Args, command_line, overrides_of, partition_of
 from .output import emit, note, stamped, table
 
-__all__ = ["AUTO", "chosen", "sweep"]
-
-AUTO = "auto"
-"""What a person types for a setting to be chosen."""
+__all__ = ["chosen", "sweep"]
 
 
 def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Path) -> tuple[Any, dict[str, Any], str]:
@@ -73,6 +70,10 @@ def sweep(args: Args) -> int:
         args.method, field, [value for value in listed.split(",") if value], preset=args.preset,
         overrides={name: value for name, value in overrides_of(args).items() if name != field},
     )  # fmt: skip
+    if args.selector == Selector.DIMENSION.value and axis.field != "latent_dim":
+        raise OptionError(
+            "--selector", args.selector, "another one, for dimensions are compared with latent sizes alone"
+        )
     data = partition_of(args)
     for sentence in data.notes:
         note(sentence, args.quiet)
