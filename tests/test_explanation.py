@@ -29,7 +29,7 @@ from normoscope.faithfulness import Chance, replacement_curves
 from normoscope.latent_groups import scored_group
 from normoscope.latent_page import latent_page
 from normoscope.latent_view import latent_view
-from normoscope.map_kinds import NEAREST, OWN, STANDARDISED, Few, map_check
+from normoscope.map_kinds import NEAREST, OWN, STANDARDISED, Few, map_check, spread
 from normoscope.model import Model, fit
 from normoscope.neighbours import NormalLatents
 from normoscope.own_images import training_normals
@@ -161,6 +161,23 @@ def test_neighbours_are_the_nearest_and_their_distance_is_compared_with_the_norm
     assert normals.further_than(1.5) == 0.5
     with pytest.raises(TooFewImagesError):
         NormalLatents.of(latents[:1], "a")
+    others = normals.nearest(np.array([5.0, 0.5]), 2, without=np.array([False, False, True, False]))
+    assert [n.name for n in others] == ["d", "b"]
+
+
+def test_a_normals_nearest_is_of_another_patient_so_new_normals_are_as_far_out_as_they() -> None:
+    rng = np.random.default_rng(0)
+    patients = [str(number) for number in range(40) for _ in range(4)]
+    people = rng.standard_normal((40, 16)).repeat(4, axis=0)
+    latents = people + 0.1 * rng.standard_normal(people.shape)
+    normals = NormalLatents.of(latents, patients, patients)
+    new = rng.standard_normal((200, 16)) + 0.1 * rng.standard_normal((200, 16))
+    further = [normals.further_than(normals.nearest(one, 1)[0].distance) for one in new]
+    assert 0.4 < np.mean(further) < 0.6
+    alone = NormalLatents.of(latents, patients)  # what ids keep out: every new normal looks stranger than all normals
+    assert np.mean([alone.further_than(alone.nearest(one, 1)[0].distance) for one in new]) > 0.95
+    one = NormalLatents.of(latents[:4], patients[:4], patients[:4])
+    assert np.isnan(one.further_than(1.0))
 
 
 def test_areas_are_those_of_each_map_towards_each_counterpart(
@@ -202,7 +219,9 @@ def test_how_far_an_image_is_out_is_the_share_of_normals_that_are_nearer_to_thei
 ) -> None:
     embed = model.detector.embed  # type: ignore[attr-defined]
     z, others = (embed(one.images.batch(np.arange(len(one.samples)))).double() for one in (abnormal, normals))
-    apart = torch.cdist(others, others).fill_diagonal_(torch.inf).min(1).values
+    patients = np.array([sample.patient for sample in normals.samples])
+    alike = torch.from_numpy(patients[:, None] == patients)
+    apart = torch.cdist(others, others).masked_fill(alike, torch.inf).min(1).values
     for row, one in enumerate(found):
         nearest = torch.cdist(z[row : row + 1], others).min()
         assert one.neighbours[0].distance == pytest.approx(float(nearest), rel=1e-4)
@@ -227,7 +246,7 @@ def test_the_nearest_normal_is_a_counterpart_and_without_normals_it_is_not(
 
 
 def plain(found: Explanation, **changes: Any) -> Explanation:
-    return replace(found, **{"regions": (), "terms": {}, "latent": None, "neighbours": (), **changes})
+    return replace(found, **{"regions": (), "terms": {}, "usual": {}, "latent": None, "neighbours": (), **changes})
 
 
 def test_the_decision_is_told_with_the_count_that_makes_its_p_value(found: list[Explanation]) -> None:
@@ -236,6 +255,19 @@ def test_the_decision_is_told_with_the_count_that_makes_its_p_value(found: list[
     assert told[0] == "Not flagged: its score is 38, and 2 of 39 calibration images score at least as high (p = 0.075)."
     told = sentences(plain(found[0], score=99.0, pvalue=0.025, flagged=True), calibration)
     assert told[0].startswith("Flagged: its score is 99, and 0 of 39")
+    both = Calibration.fit(np.arange(1.0, 40.0), kind="two-sided")  # 20 +- 2 x 11.4
+    told = sentences(plain(found[0], score=-9.0, pvalue=1.0, flagged=True), both)
+    assert told[0] == (
+        "Flagged: its score is -9, below -2.804, unusually like the normals; maps and regions show only what raises a "
+        "score (p = 1)."
+    )
+    told = sentences(plain(found[0], score=50.0, pvalue=0.025, flagged=True), both)
+    assert told[0] == "Flagged: its score is 50, above 42.8 (p = 0.025)."
+    told = sentences(plain(found[0], score=9.0, pvalue=0.8, flagged=False), both)
+    assert told[0] == "Not flagged: its score is 9, between -2.804 and 42.8 (p = 0.8)."
+    upper = Calibration.fit(np.arange(1.0, 40.0), kind="upper")
+    told = sentences(plain(found[0], score=9.0, pvalue=0.8, flagged=False), upper)
+    assert told[0] == "Not flagged: its score is 9, not above 42.8 (p = 0.8)."
     assert "No region stands out" in told[1]
     unsure = sentences(plain(found[0], pvalue=None, flagged=None), Calibration.fit(np.empty(0)))
     assert "not calibrated" in unsure[0]
@@ -244,9 +276,38 @@ def test_the_decision_is_told_with_the_count_that_makes_its_p_value(found: list[
 def test_terms_are_told_as_shares_unless_one_is_negative(found: list[Explanation]) -> None:
     calibration = Calibration.fit(np.arange(1.0, 40.0), alpha=0.05)
     told = sentences(plain(found[0], terms={"edges": 1.0, "texture": 3.0}), calibration)[-1]
-    assert told == "The score is made of: texture 75 %, edges 25 %."
+    assert told == "The score is shared out among: texture 75 %, edges 25 %."
+    four = {"edges": 1.0, "texture": 3.0, "spots": 4.0, "brightness": 2.0}
+    usual = {"edges": 1.0, "texture": 1.0, "spots": 2.0, "brightness": 0.0}
+    told = sentences(plain(found[0], terms=four, usual=usual), calibration)[-1]
+    assert told == (
+        "The score is shared out among: spots 40 % (of normals 50 %), texture 30 % (of normals 25 %), brightness 20 % "
+        "(of normals 0 %), and 1 more."
+    )
     told = sentences(plain(found[0], terms={"edges": -1.0, "texture": 3.0}), calibration)[-1]
-    assert told == "The score is made of: texture +3, edges -1."
+    assert told == "The score is shared out among: texture +3, edges -1."
+
+
+def test_regions_are_told_with_plain_numbers_however_large(found: list[Explanation]) -> None:
+    calibration = Calibration.fit(np.arange(1.0, 40.0), alpha=0.05)
+    whole = Region(np.ones((9, 9), bool), 1.0, 1.7e37, (4, 4), 0.025)
+    told = sentences(plain(found[0], regions=(whole,)), calibration)[1]
+    assert told.endswith("centre of the picture, 100 % of its area, where normals never vary (p = 0.025).")
+
+
+def test_what_normals_share_their_scores_out_among_stands_beside(small_phantom: Partition) -> None:
+    recipe = methods.build("local_gaussian", "quick")
+    fitted = fit("local_gaussian", recipe, small_phantom)
+    test = fitted.prepare(small_phantom.samples["test"][:1])
+    normals = training_normals(fitted, small_phantom.collection)
+    assert normals is not None
+    (one,), _ = explain(fitted, test, normals)
+    every = fitted.detector.score_terms(normals.images.batch(spread(len(normals.samples))))  # type: ignore[attr-defined]
+    assert one.usual == {name: pytest.approx(float(values.mean()), rel=1e-4) for name, values in every.items()}
+    assert one.usual.keys() == one.terms.keys()
+    assert "(of normals" in " ".join(sentences(one, fitted.calibration))
+    alone, _ = explain(fitted, test)
+    assert alone[0].usual == {}
 
 
 @pytest.mark.parametrize(("at", "told"), [((0, 0), "upper left"), ((4, 4), "centre"), ((8, 4), "lower centre"),
@@ -473,6 +534,17 @@ def test_an_image_that_fitted_the_model_gets_no_p_value(model: Model, small_phan
     assert one.pvalue is None
     assert one.flagged is None
     assert "it fitted or calibrated the model" in sentences(one, model.calibration)[0]
+    assert one.regions is None
+    assert "this image is one of those it would compare with" in sentences(one, model.calibration)[1]
+
+
+def test_an_image_that_fitted_the_model_is_not_its_own_neighbour(model: Model, small_phantom: Partition) -> None:
+    own = model.prepare(small_phantom.samples["train"][:1])
+    (one,), _ = explain(model, own, training_normals(model, small_phantom.collection))
+    assert one.neighbours[0].distance > 0
+    assert own.samples[0].name not in [near.name for near in one.neighbours]
+    assert np.abs(one.counterparts[NEAREST] - one.image).max() > 0.01
+    assert one.further < 1
 
 
 def test_where_no_region_could_stand_none_is_denied(model: Model, abnormal: Prepared) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from normoscope import methods, sources
 from normoscope.errors import OptionError
 from normoscope.heatmaps import FLOOR, colour, file_names, greyscale, overlay, write_maps
-from normoscope.model import Model, fit
+from normoscope.model import Model, _full_scale, fit
 from normoscope.partitions import Partition, partition
 from normoscope.randomisation import Check
 from normoscope.transforms import Prepared
@@ -84,6 +84,19 @@ def test_normals_stay_blank_and_one_in_twenty_reaches_the_scale(pca: Model, data
     assert np.mean(peaks >= scale) <= 0.07
     drawn = [np.mean(m > FLOOR * scale) for m in pca.maps(data.images["calibrate"])]
     assert np.median(drawn) < 0.02
+
+
+def test_images_of_one_patient_set_the_scale_once() -> None:
+    rng = np.random.default_rng(0)
+    above = []
+    for _ in range(400):
+        people = rng.standard_normal(31)
+        peaks = people[:30].repeat(4)  # alike within a patient
+        above.append(people[30] > _full_scale(peaks, [str(number) for number in range(30) for _ in range(4)]))
+    assert 0.01 < np.mean(above) < 0.05  # 1 of 31
+    few = np.repeat([1.0, 2.0], 30)
+    assert _full_scale(few, ["a", "b"] * 30) == 2.0  # of two patients there is no twentieth: the highest
+    assert _full_scale(np.arange(40.0), None) == 38.0
 
 
 def test_every_image_gets_its_raw_map_and_heatmap(pca: Model, data: Partition, tmp_path: Path) -> None:

@@ -207,6 +207,23 @@ def test_maps_are_held_in_float32_and_on_disk_where_they_are_large(
     np.testing.assert_array_equal(held[OWN], np.stack(list(pca.maps(held_out.images))))
 
 
+def test_lesions_that_vanish_at_the_models_size_are_counted(pca: Model, held_out: Prepared) -> None:
+    def speck() -> np.ndarray:
+        mask = np.zeros((512, 512), bool)
+        mask[100:103, 100:103] = True
+        return mask
+
+    samples = list(held_out.samples)
+    masked = [row for row, sample in enumerate(samples) if sample.label]
+    for row in masked[:2]:
+        samples[row] = dataclasses.replace(samples[row], read_mask=speck)
+    told = sanity(pca, dataclasses.replace(held_out, samples=tuple(samples)), few=2)
+    assert told.rows[OWN].images == len(masked) - 2
+    expected = f"2 of {len(masked)} lesions vanish at {pca.preprocessor.size} pixels and are left out"
+    assert any(note.startswith(expected) for note in told.notes)
+    assert not any("vanish" in note for note in sanity(pca, held_out, few=2).notes)
+
+
 def test_without_masks_the_curves_remain(pca: Model, held_out: Prepared) -> None:
     samples = tuple(dataclasses.replace(sample, read_mask=None) for sample in held_out.samples)
     blind = sanity(pca, dataclasses.replace(held_out, samples=samples), few=3)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from .errors import NotCalibratedError, OptionError, ScoresError
 
-__all__ = ["Above", "Calibration", "Outside", "conformal_rule", "mean_sd_rule", "needed_for"]
+__all__ = ["Above", "Calibration", "Outside", "Rule", "conformal_rule", "maximum_by", "mean_sd_rule", "needed_for"]
 
 Scores = npt.NDArray[np.float64]
 
@@ -165,7 +165,7 @@ class Calibration:
         if patients is not None and len(patients) not in (0, len(images)):
             raise ScoresError("patients", f"{len(images)}, one per score", f"{len(patients)}", "pass one per image")
         if patients is not None and len(patients) and all(p is not None for p in patients):
-            units, unit = _maximum_by(units, [str(p) for p in patients]), "patient"
+            units, unit = maximum_by(units, [str(p) for p in patients]), "patient"
         rule: Rule | None
         try:
             # mean ± k sd is meant for images: a patient's largest scores would shift both bounds upwards
@@ -291,7 +291,7 @@ def _units(unit: str, kind: str) -> str:
     return "normal patients" if unit == "patient" and kind == "conformal" else "normals"
 
 
-def _maximum_by(scores: Scores, patients: list[str]) -> Scores:
+def maximum_by(scores: Scores, patients: list[str]) -> Scores:
     """Return each patient's largest score."""
     best: dict[str, float] = {}
     for patient, score in zip(patients, scores.tolist(), strict=True):

@@ -86,11 +86,12 @@ class Explanation:
         seen: Whether it fitted or calibrated the model.
         counterparts: The image as if it were normal, by what made it.
         maps: Every map by its name; chance maps last.
-        regions: What stands out from normals, the least likely first; None where the model cannot say: without maps, or
-            with so few calibration normals that no region could stand.
-        terms: What the score is the sum of; empty for a score of one term.
+        regions: What stands out from normals, the least likely first; None where the model cannot say: without maps,
+            with so few calibration normals that no region could stand, or for an image that is one of them.
+        terms: What the score is the sum of, or shared out among; empty for a score of one term.
+        usual: The mean terms of training normals; empty without them.
         latent: Which dimensions drive the stated value of the latent vector; None without one.
-        neighbours: Nearest training normals; empty without them.
+        neighbours: Nearest training normals that are neither this image nor of its patient; empty without them.
         further: Share of training normals that are nearer to their nearest than this image is; nan without them.
     """
 
@@ -104,6 +105,7 @@ class Explanation:
     maps: Mapping[str, Explained]
     regions: tuple[Region, ...] | None
     terms: Mapping[str, float]
+    usual: Mapping[str, float]
     latent: LatentShares | None
     neighbours: tuple[Neighbour, ...]
     further: float
@@ -123,6 +125,7 @@ class Explanation:
             "pred_label": None if self.flagged is None else int(self.flagged),
             "regions": None if self.regions is None else [region.to_json() for region in self.standing(alpha)],
             "terms": dict(self.terms),
+            "terms_of_normals": dict(self.usual),
             "latent": None if self.latent is None else self.latent.to_json(),
             "neighbours": [{"image_path": n.name, "distance": n.distance} for n in self.neighbours],
             "normals_nearer_to_their_nearest": None if math.isnan(self.further) else self.further,
@@ -168,12 +171,13 @@ def explain(
     seen, judge = model.seen_rows(prepared), model.region_judge
     compares = {kind.value for kind in Attribution if kind.compares}
     terms = _terms(model, few, notes)
+    usual = {} if on is None else {name: float(v.mean()) for name, v in _terms(model, on, notes).items()}
     latents = _Latents.of(model, normals, notes)
     found = []
     embedded = None if latents is None else latents.embedded(few)
     for row, sample in enumerate(_shown(prepared.samples, progress)):
         z = None if embedded is None else embedded[row]
-        near = () if latents is None or z is None else latents.normals.nearest(z)
+        near = () if latents is None or z is None else latents.near(z, sample.patient, prepared.hashes[row])
         own = maps["map"].maps[row] if "map" in maps else None
         unknown = flags is None or seen[row]
         found.append(
@@ -191,8 +195,9 @@ def explain(
                     )
                     for name, one in maps.items()
                 },
-                None if own is None or judge is None else tuple(judge.regions(own)),
+                None if own is None or judge is None or seen[row] else tuple(judge.regions(own)),
                 {name: float(values[row]) for name, values in terms.items()},
+                usual,
                 None if latents is None or z is None else latents.shares(z, float(scores[row]), seed, notes),
                 near,
                 latents.normals.further_than(near[0].distance) if latents is not None and near else math.nan,
@@ -228,6 +233,7 @@ class _Latents:
     model: Model
     detector: Embeds
     normals: NormalLatents
+    prepared: Prepared
 
     @classmethod
     def of(cls, model: Model, normals: Prepared | None, notes: list[str]) -> _Latents | None:
@@ -237,15 +243,19 @@ class _Latents:
             return None
         if normals is None:
             return None
-        return cls(
-            model,
-            detector,
-            NormalLatents.of(encoded(detector.embed, normals.images), [s.name for s in normals.samples]),
-        )
+        names, patients = [s.name for s in normals.samples], [s.patient for s in normals.samples]
+        placed = NormalLatents.of(encoded(detector.embed, normals.images), names, patients)
+        return cls(model, detector, placed, normals)
 
     def embedded(self, few: Few) -> Float[np.ndarray, "m d"]:
         """Return the latent vectors of the images."""
         return np.asarray(self.detector.embed(few.images).detach().double().cpu().numpy())
+
+    def near(self, z: Float[np.ndarray, " d"], patient: str | None, content: str) -> tuple[Neighbour, ...]:
+        """Return the nearest normals of other patients; of an image that is among them, the others."""
+        known = zip(self.prepared.samples, self.prepared.hashes, strict=True)
+        own = [other == content or (patient is not None and s.patient == patient) for s, other in known]
+        return self.normals.nearest(z, without=np.asarray(own, bool))
 
     def shares(self, z: Float[np.ndarray, " d"], score: float, seed: int, notes: list[str]) -> LatentShares | None:
         """Share out the latent vector's value; None where there is none, with a note."""

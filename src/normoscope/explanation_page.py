@@ -24,7 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from . import methods
 from ._version import __version__
 from .explanation import Explained, Explanation
-from .explanation_text import place, sentences
+from .explanation_text import ENDLESS, place, sentences
 from .faithfulness import Chance
 from .gallery import MARK, outlined
 from .heatmaps import FLOOR, file_names, greyscale, overlay
@@ -232,7 +232,7 @@ def _regions(one: Explanation, alpha: float) -> list[dict[str, Any]]:
         {
             "place": place(region),
             "area": f"{100 * region.area:.2g} %",
-            "peak": f"{region.peak:.1f}",
+            "peak": f"{region.peak:.1f}" if region.peak < ENDLESS else "∞",
             "at": f"row {region.at[0]}, column {region.at[1]}",
             "pvalue": f"{region.pvalue:.3g}",
         }
@@ -274,7 +274,13 @@ def _checked(check: Check) -> str:
 def _terms(one: Explanation) -> list[dict[str, Any]]:
     largest = max((abs(value) for value in one.terms.values()), default=0.0) or 1.0
     return [
-        {"name": name, "value": f"{value:+.4g}", "width": round(100 * abs(value) / largest, 1), "raises": value > 0}
+        {
+            "name": name,
+            "value": f"{value:+.4g}",
+            "width": round(100 * abs(value) / largest, 1),
+            "raises": value > 0,
+            "usual": f"{one.usual[name]:+.4g}" if name in one.usual else "",
+        }
         for name, value in sorted(one.terms.items(), key=lambda term: -abs(term[1]))
     ]
 

@@ -11,18 +11,24 @@ import math
 
 import numpy as np
 
-from .calibration import Calibration
+from .calibration import Above, Calibration, Rule
 from .explanation import Explanation
 from .map_kinds import OWN
 from .regions import Region
 
-__all__ = ["place", "sentences"]
+__all__ = ["ENDLESS", "place", "sentences"]
 
 _FEW = 3
 """Regions, terms and dimensions that are told; tables hold the rest."""
 
 _UNUSUAL = 2.0
 """Standard deviations from which a latent dimension is called unusual."""
+
+_BEYOND = 0.0455
+"""Share of a normal distribution that lies so far off."""
+
+ENDLESS = 1e6
+"""Standard deviations from which on a region's peak says only that normals do not vary there."""
 
 _ROWS, _COLUMNS = ("upper", "middle", "lower"), ("left", "centre", "right")
 
@@ -38,14 +44,27 @@ def _decision(found: Explanation, calibration: Calibration) -> str:
         return f"Its score is {found.score:.4g}; it fitted or calibrated the model, so no p-value would mean anything."
     if found.pvalue is None or found.flagged is None:
         return f"Its score is {found.score:.4g}; the model is not calibrated, so nothing says whether that is unusual."
+    rule, verb = calibration.rule, "Flagged" if found.flagged else "Not flagged"
+    if calibration.kind != "conformal" and rule is not None:
+        return f"{verb}: its score is {found.score:.4g}, {_crossed(rule, found.score)} (p = {found.pvalue:.3g})."
     n = len(calibration.scores)
     reached = round(found.pvalue * (n + 1)) - 1
     many = f"{reached} of {n} calibration {calibration.unit}s score at least as high (p = {found.pvalue:.3g})"
-    verb = "Flagged" if found.flagged else "Not flagged"
     return f"{verb}: its score is {found.score:.4g}, and {many}."
 
 
+def _crossed(rule: Rule, score: float) -> str:
+    """Say on which side of which bound a score lies."""
+    if isinstance(rule, Above):
+        return f"{'above' if score > rule.threshold else 'not above'} {rule.threshold:.4g}"
+    if score < rule.low:
+        return f"below {rule.low:.4g}, unusually like the normals; maps and regions show only what raises a score"
+    return f"above {rule.high:.4g}" if score > rule.high else f"between {rule.low:.4g} and {rule.high:.4g}"
+
+
 def _where(found: Explanation, alpha: float) -> list[str]:
+    if found.seen and OWN in found.maps:
+        return ["Which regions stand out, the model cannot say: this image is one of those it would compare with."]
     if found.regions is None and OWN in found.maps:
         return ["Which regions stand out, the model cannot say: it has too few calibration normals."]
     if found.regions is None:
@@ -62,10 +81,10 @@ def _where(found: Explanation, alpha: float) -> list[str]:
 
 
 def _region(region: Region) -> str:
-    return (
-        f"{place(region)} of the picture, {100 * region.area:.2g} % of its area, up to {region.peak:.1f} standard "
-        f"deviations (p = {region.pvalue:.3g})"
-    )
+    share = 100 * region.area
+    area = f"{share:.2g}" if share < 10 else f"{share:.0f}"
+    far = f"up to {region.peak:.1f} standard deviations" if region.peak < ENDLESS else "where normals never vary"
+    return f"{place(region)} of the picture, {area} % of its area, {far} (p = {region.pvalue:.3g})"
 
 
 def place(region: Region) -> str:
@@ -85,13 +104,19 @@ def place(region: Region) -> str:
 def _terms(found: Explanation) -> list[str]:
     if not found.terms:
         return []
-    total = sum(found.terms.values())
-    leading = sorted(found.terms.items(), key=lambda term: -abs(term[1]))[:_FEW]
-    if total > 0 and all(value >= 0 for value in found.terms.values()):
-        told = ", ".join(f"{name} {100 * value / total:.0f} %" for name, value in leading)
-    else:
-        told = ", ".join(f"{name} {value:+.3g}" for name, value in leading)
-    return [f"The score is made of: {told}."]
+    total, leading = sum(found.terms.values()), sorted(found.terms, key=lambda name: -abs(found.terms[name]))
+    told = [f"{name} {found.terms[name]:+.3g}" for name in leading]
+    if total > 0 and min(found.terms.values()) >= 0:
+        usual = sum(found.usual.values())
+        # a kind with more descriptors has a larger share of every image
+        beside = usual > 0 and min(found.usual.values()) >= 0
+        told = [
+            f"{name} {100 * found.terms[name] / total:.0f} %"
+            + (f" (of normals {100 * found.usual[name] / usual:.0f} %)" if beside else "")
+            for name in leading
+        ]
+    more = f", and {len(told) - _FEW} more" if len(told) > _FEW else ""
+    return [f"The score is shared out among: {', '.join(told[:_FEW])}{more}."]
 
 
 def _latent(found: Explanation) -> list[str]:
@@ -101,10 +126,11 @@ def _latent(found: Explanation) -> list[str]:
     leading = shares.leading(_FEW)
     told = ", ".join(f"{i + 1} ({_deviation(shares.deviations[i])}, {shares.shares[i]:+.3g})" for i in leading)
     unusual = int(np.sum(np.abs(np.nan_to_num(shares.deviations)) > _UNUSUAL))
+    usual = f"of an ordinary normal image about {_BEYOND * len(shares.shares):.2g}"
     count = f"{unusual} of {len(shares.shares)} latent dimensions lie more than {_UNUSUAL:g} standard deviations off"
     return [
         f"Of the {shares.name}, {shares.value:.3g} where {shares.normals} normals have {shares.base:.3g} on average, "
-        f"the largest shares have dimensions {told}; {count}."
+        f"the largest shares have dimensions {told}; {count} ({usual})."
     ]
 
 
@@ -115,8 +141,7 @@ def _deviation(deviation: float) -> str:
 def _near(found: Explanation) -> list[str]:
     if not found.neighbours:
         return []
-    share = found.further
-    return [
-        f"Its nearest training normal is {found.neighbours[0].distance:.3g} away in the latent space; "
-        f"{100 * share:.0f} % of the training normals are nearer than that to their own nearest."
-    ]
+    near = f"Its nearest training normal is {found.neighbours[0].distance:.3g} away in the latent space"
+    if math.isnan(found.further):
+        return [f"{near}."]
+    return [f"{near}; {100 * found.further:.0f} % of the training normals are nearer than that to their own nearest."]

@@ -2,9 +2,9 @@
 
     image, map --overlay(scale)--> RGB        model, images --write_maps--> .npy, .png and maps.csv
 
-The scale comes from *calibrate* normals: at most one normal image in twenty is expected to have a pixel above it, or
-one in n + 1 where fewer than 19 set it. It is the same for every image, so a normal image keeps few colours or none
-instead of glowing at its own maximum.
+The scale comes from *calibrate* normals: at most one normal image in twenty (where patients are known, one patient in
+twenty) is expected to have a pixel above it, or one in n + 1 where fewer than 19 set it. It is the same for every
+image, so a normal image keeps few colours or none instead of glowing at its own maximum.
 """
 
 from __future__ import annotations

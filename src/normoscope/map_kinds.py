@@ -116,10 +116,12 @@ class Few:
 
 
 def _nearest(images: Float[Tensor, "m c h w"], normals: Images) -> Float[Tensor, "m c h w"]:
-    """Return the normal image with the least squared difference to each image."""
+    """Return the normal image with the least squared difference to each image, which is not that image itself."""
     least, found = torch.full((len(images),), torch.inf, device=images.device), images.clone()
     for batch in batches(normals, device=str(images.device)):
-        distances, at = torch.cdist(images.flatten(1), batch.flatten(1)).min(1)
+        all_distances = torch.cdist(images.flatten(1), batch.flatten(1))
+        same = [[bool(torch.equal(image, normal)) for normal in batch] for image in images]
+        distances, at = all_distances.masked_fill(torch.tensor(same, device=images.device), torch.inf).min(1)
         nearer = distances < least
         least, found[nearer] = torch.where(nearer, distances, least), batch[at[nearer]]
     return found

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .calibration import Calibration, conformal_rule, needed_for
+from .calibration import Calibration, conformal_rule, maximum_by, needed_for
 from .errors import ImageShapeError, LayoutError, OptionError
 from .images import BATCH, allocate, batches
 from .methods.trivial import Statistic, Trivial
@@ -292,15 +292,15 @@ class Model:
             kind=kind,
             k=k,
             strict=strict,
-            map_scale=_full_scale(drawn.max((1, 2)).astype(np.float64)) if len(drawn) else None,
+            map_scale=_full_scale(drawn.max((1, 2)).astype(np.float64), patients) if len(drawn) else None,
             data=data,
         )
         return replace(model, calibration=fitted, normal_maps=NormalMaps.fit(drawn, patients))
 
     @property
     def above_scale(self) -> float:
-        """Share of normal images that is expected, at the most, to have a pixel above the heatmaps' full scale."""
-        return max(_PEAKS, 1 / (self.calibration.images + 1))
+        """Share of normal images, or patients, that is expected, at most, to have a pixel above the heatmaps' scale."""
+        return max(_PEAKS, 1 / (len(self.calibration.scores) + 1))
 
     @property
     def region_judge(self) -> NormalMaps | None:
@@ -315,11 +315,14 @@ class Model:
         return self.normal_maps.marked(pixel_scores, self.calibration.alpha)
 
 
-def _full_scale(peaks: npt.NDArray[np.float64]) -> float:
+def _full_scale(peaks: npt.NDArray[np.float64], patients: Sequence[str | None] | None) -> float:
     """Return the heatmaps' absolute full scale, which one normal image in twenty, at most, is expected to exceed.
 
-    That is the conformal bound; with fewer normals than it needs, the highest of them.
+    That is the conformal bound; with fewer normals than it needs, the highest of them. Where patients are known, one in
+    twenty of them has an image that exceeds it, for images of one patient are alike.
     """
+    if patients is not None and None not in patients:
+        peaks = maximum_by(peaks, [str(patient) for patient in patients])
     return conformal_rule(peaks, _PEAKS).threshold if len(peaks) >= needed_for(_PEAKS) else float(peaks.max())
 
 

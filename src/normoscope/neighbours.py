@@ -3,16 +3,19 @@
     latents of training normals, z --Euclidean distance--> the nearest, and how far normals themselves are from theirs
 
 A distance alone says nothing: in many dimensions everything is far. So it is compared with the distances at which
-the training normals find their own nearest.
+the training normals find their own nearest. Images of one patient are alike, and a new image is of a new patient: a
+normal's nearest is that of another patient, where ids are known.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from .errors import TooFewImagesError
 
@@ -46,7 +49,8 @@ class NormalLatents:
     Args:
         latents: One normal a row.
         names: Of the normals.
-        apart: Ascending; each normal's distance to the nearest other one.
+        apart: Ascending; each normal's distance to the nearest other one, of another patient where ids are known; empty
+            where all are of one.
     """
 
     latents: Float[np.ndarray, "n d"]
@@ -54,8 +58,15 @@ class NormalLatents:
     apart: Float[np.ndarray, " n"]
 
     @classmethod
-    def of(cls, latents: Float[np.ndarray, "n d"], names: Sequence[str]) -> NormalLatents:
+    def of(
+        cls, latents: Float[np.ndarray, "n d"], names: Sequence[str], patients: Sequence[str | None] | None = None
+    ) -> NormalLatents:
         """Measure how far the normals are from each other.
+
+        Args:
+            latents: One normal a row.
+            names: Of the normals.
+            patients: Of the normals; without those of all, every image counts as a patient.
 
         Raises:
             TooFewImagesError: Fewer than 2.
@@ -64,15 +75,24 @@ class NormalLatents:
 
         if len(latents) < _FEWEST:
             raise TooFewImagesError("normals to be neighbours", _FEWEST, len(latents))
-        distances = NearestNeighbors(n_neighbors=2).fit(latents).kneighbors(latents)[0]
-        return cls(latents, tuple(names), np.sort(distances[:, 1]))
+        known = patients is not None and None not in patients
+        owners = np.asarray(patients if known else range(len(latents)))
+        most = max(Counter(owners.tolist()).values())
+        if most == len(latents):
+            return cls(latents, tuple(names), np.empty(0))
+        distances, rows = NearestNeighbors(n_neighbors=most + 1).fit(latents).kneighbors(latents)
+        first = (owners[rows] != owners[:, None]).argmax(1)
+        return cls(latents, tuple(names), np.sort(distances[np.arange(len(rows)), first]))
 
-    def nearest(self, latent: Float[np.ndarray, " d"], most: int = SHOWN) -> tuple[Neighbour, ...]:
-        """Return the nearest normals, the nearest first; a normal that is the image itself counts."""
+    def nearest(
+        self, latent: Float[np.ndarray, " d"], most: int = SHOWN, without: Bool[np.ndarray, " n"] | None = None
+    ) -> tuple[Neighbour, ...]:
+        """Return the nearest normals but those of `without`, the nearest first."""
         distances = np.linalg.norm(self.latents - latent, axis=1)
-        order = np.argsort(distances, kind="stable")[:most]
+        order = np.argsort(distances, kind="stable")
+        order = order[:most] if without is None else order[~without[order]][:most]
         return tuple(Neighbour(int(row), self.names[row], float(distances[row])) for row in order)
 
     def further_than(self, distance: float) -> float:
-        """Return the share of normals that are nearer to their nearest than this distance."""
-        return float(np.mean(self.apart < distance))
+        """Return the share of normals that are nearer to their nearest than this distance; nan where none have one."""
+        return float(np.mean(self.apart < distance)) if len(self.apart) else math.nan

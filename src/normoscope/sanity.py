@@ -150,12 +150,15 @@ def sanity(
         raise OptionError("few", few, "1 or more")
     if not prepared.samples:
         raise TooFewImagesError("test", 1, 0, "give images")
-    rows, lesions = _judged(model, prepared)
+    rows, lesions, vanished = _judged(model, prepared)
     chosen = np.random.default_rng(seed).permutation(len(rows))[:few]
     images = prepared.images.subset(rows)
     dear = Few.of(model, images, np.sort(chosen), normals)
     judge = _Judge(model, dear, lesions, _patients([prepared.samples[row] for row in rows]), seed)
     notes = _notes(dear, lesions)
+    if vanished and lesions is not None:
+        gone = f"{vanished} of {vanished + len(lesions)} lesions vanish at {model.preprocessor.size} pixels"
+        notes.append(f"{gone} and are left out: no map finds them, so every figure would be lower with them")
     found, hit = {}, _NO_MARKS
     for one in drawn(model, images, dear, notes, seed, progress):
         found[one.name] = judge(one)
@@ -173,16 +176,22 @@ def sanity(
     )
 
 
-def _judged(model: Model, prepared: Prepared) -> tuple[Int[np.ndarray, " n"], Lesions | None]:
-    """Choose the images maps are judged on, and read their masks where there are any."""
+def _judged(model: Model, prepared: Prepared) -> tuple[Int[np.ndarray, " n"], Lesions | None, int]:
+    """Choose the images maps are judged on, read their masks where there are any, and count those that vanish.
+
+    A lesion vanishes that fills less than half of every pixel at the model's size.
+    """
     read = {row: s.read_mask for row, s in enumerate(prepared.samples) if s.label != 0 and s.read_mask is not None}
-    masks = {row: model.preprocessor.mask(reader()) for row, reader in read.items()}
+    whole = {row: reader() for row, reader in read.items()}
+    masks = {row: model.preprocessor.mask(mask) for row, mask in whole.items()}
+    vanished = sum(bool(whole[row].any()) and not masks[row].any() for row in masks)
     rows = np.asarray([row for row, mask in masks.items() if mask.any()], np.int64)
     if len(rows):
-        return rows, Lesions(np.stack([masks[row] for row in rows]), _patients([prepared.samples[r] for r in rows]))
+        drawn = np.stack([masks[row] for row in rows])
+        return rows, Lesions(drawn, _patients([prepared.samples[r] for r in rows])), vanished
     labels = [sample.label for sample in prepared.samples]
     wanted = 1 if 1 in labels else None if None in labels else 0
-    return np.flatnonzero([label == wanted for label in labels]), None
+    return np.flatnonzero([label == wanted for label in labels]), None, vanished
 
 
 def _patients(samples: Sequence[Sample]) -> Patients:
