@@ -28,8 +28,8 @@ from normoscope.images import PixelStore
 from normoscope.methods import to_json
 from normoscope.methods.entropy_ae import EntropyAE
 from normoscope.nn.rate import FactorisedPrior
-from normoscope.persistence import write_atomically
 from normoscope.types import Run
+from normoscope.written import write_atomically
 
 Words = npt.NDArray[np.uint32]
 Support = tuple[int, int]

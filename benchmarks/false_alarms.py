@@ -24,10 +24,10 @@ import numpy.typing as npt
 import normoscope as ns
 from normoscope.calibration import conformal_rule
 from normoscope.images import PixelStore
-from normoscope.persistence import write_atomically
 from normoscope.sources import load
 from normoscope.statistics import binomial
 from normoscope.types import Run, Sample
+from normoscope.written import write_atomically
 
 SETS = {
     "PneumoniaMNIST": ("medmnist/pneumoniamnist.npz", None),

@@ -33,11 +33,11 @@ from normoscope import allocator, methods
 from normoscope.apps.output import plain
 from normoscope.model import fit
 from normoscope.partitions import partition
-from normoscope.persistence import write_atomically
 from normoscope.sanity import FEW, sanity
 from normoscope.sources import load
 from normoscope.statistics import seeds_interval
 from normoscope.types import Run
+from normoscope.written import write_atomically
 
 SHARES = ("marked_normals", "hit_lesions")
 FIGURES = ("pointing", "pointing_small", "aupro", "pixel_ap")

@@ -20,10 +20,10 @@ from machine import facts
 from normoscope import methods
 from normoscope.faithfulness import pointing
 from normoscope.partitions import partition
-from normoscope.persistence import write_atomically
 from normoscope.sanity import SMALL
 from normoscope.sources import load
 from normoscope.types import Localizes, Run
+from normoscope.written import write_atomically
 
 NEAR = 15 / 224
 

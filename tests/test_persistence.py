@@ -21,9 +21,10 @@ from normoscope.images import as_images
 from normoscope.model import Model
 from normoscope.model_card import model_card
 from normoscope.partitions import Partition
-from normoscope.persistence import FORMAT, _seal, load_model, replace_calibration, save_model, write_atomically
+from normoscope.persistence import FORMAT, _seal, load_model, replace_calibration, save_model
 from normoscope.scoring import Pooling, Residual, Scoring
 from normoscope.types import Run, State
+from normoscope.written import write_atomically
 
 FIXTURES = Path(__file__).parent / "fixtures"
 QUICK: Mapping[str, dict[str, Any]] = {

@@ -17,10 +17,10 @@ from normoscope import methods
 from normoscope.errors import LayoutError
 from normoscope.images import batches
 from normoscope.partitions import partition
-from normoscope.persistence import write_atomically
 from normoscope.runner import Job, Processes, run_jobs
 from normoscope.sources import load
 from normoscope.types import Run
+from normoscope.written import write_atomically
 
 
 def square(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:

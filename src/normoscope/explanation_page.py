@@ -32,11 +32,11 @@ from .latent_page import LatentPage, latent_page, policy
 from .latent_view import LatentView
 from .map_kinds import OWN, STANDARDISED
 from .model import Model
-from .persistence import write_atomically
 from .randomisation import Check, Verdict
 from .regions import HEIGHT
 from .sprites import data_uri, shrunk
 from .transforms import Prepared
+from .written import write_atomically
 
 __all__ = ["Context", "write_explanations"]
 

@@ -10,7 +10,6 @@ image, so a normal image keeps few colours or none instead of glowing at its own
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -23,10 +22,9 @@ from jaxtyping import Float, UInt8
 from .errors import OptionError
 from .map_kinds import map_check
 from .model import Model
-from .persistence import write_atomically
 from .randomisation import Check
 from .transforms import Prepared
-from .written import Written
+from .written import Written, write_atomically
 
 __all__ = ["FLOOR", "OPACITY", "colour", "file_names", "greyscale", "overlay", "write_maps"]
 
@@ -111,17 +109,17 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
     check = map_check(model, prepared.images)
     maps = model.maps(prepared.images, progress=progress)
     for i, (name, file, pixel_scores) in enumerate(zip(names, file_names(names), maps, strict=True)):
-        _write_whole(folder / f"{file}.npy", _npy(pixel_scores))
+        write_atomically(folder / f"{file}.npy", _npy(pixel_scores), synced=False)
         row = [name, f"{file}.npy"]
         picture = mask = count = pvalue = ""
         if scale:
             picture = f"{file}.png"
             image = prepared.images.batch([i])[0].numpy()
-            _write_whole(folder / picture, _png(overlay(image, pixel_scores, scale)))
+            write_atomically(folder / picture, _png(overlay(image, pixel_scores, scale)), synced=False)
         if model.normal_maps is not None:
             mask, found = f"masks/{file}.png", model.normal_maps.regions(pixel_scores)
             (folder / "masks").mkdir(exist_ok=True)
-            _write_whole(folder / mask, _png(255 * model.marked(pixel_scores).astype(np.uint8)))
+            write_atomically(folder / mask, _png(255 * model.marked(pixel_scores).astype(np.uint8)), synced=False)
             count = str(sum(region.pvalue <= model.calibration.alpha for region in found))
             pvalue = f"{found[0].pvalue:.6g}" if found else "1"
         rows.append([*row, picture, mask, count, pvalue, check.verdict.value, str(check.images)])
@@ -158,16 +156,6 @@ def _untaken(name: str, taken: set[str]) -> str:
         candidate = f"{name}-{number}"
     taken.add(candidate.lower())
     return candidate
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write under a temporary name, and rename when whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _npy(pixel_scores: Float[np.ndarray, "h w"]) -> bytes:

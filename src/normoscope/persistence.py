@@ -46,9 +46,9 @@ from .scoring import Scoring
 from .splits import PARTS
 from .transforms import Preprocessor
 from .types import Run, State
-from .written import WrittenFolder, read_json, some
+from .written import WrittenFolder, read_json, some, write_atomically
 
-__all__ = ["FORMAT", "check_target", "load_model", "replace_calibration", "save_model", "write_atomically"]
+__all__ = ["FORMAT", "check_target", "load_model", "replace_calibration", "save_model"]
 
 FORMAT = 1
 """Version of the folder's layout; later versions read earlier ones."""
@@ -56,28 +56,6 @@ FORMAT = 1
 DETECTOR, BASELINE, HEAD, MEDIAN = "detector/", "baseline/", "head/", "median"
 
 CHANGED = "its contents changed since it was written (sha256 differs)"
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: into folders that it makes, and through a link to the file it names.
-
-    Bytes of a path that are no text are written as escapes.
-    """
-    path = Path(os.path.realpath(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def check_target(target: Path, *, overwrite: bool) -> None:

@@ -32,9 +32,9 @@ from .latent_view import latent_view
 from .latents import FEWEST, LatentEntropy, latent_entropy
 from .map_kinds import map_check
 from .metrics import title
-from .persistence import write_atomically
 from .statistics import Interval
 from .summary import normals_by_unit, percent, summarise
+from .written import write_atomically
 
 __all__ = ["render", "write_report"]
 
@@ -52,7 +52,6 @@ def write_report(found: Assessment, path: Path, *, images: bool = True, command:
         The path.
     """
     page = render(found, images=images, command=command)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page)
     return path
 

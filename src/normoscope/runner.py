@@ -34,8 +34,8 @@ from . import allocator
 from .errors import DISK_FULL, FolderBusyError, JobError
 from .fingerprints import circumstances, code_fingerprint
 from .job_progress import JobProgress
-from .persistence import write_atomically
 from .types import Run
+from .written import write_atomically
 
 __all__ = ["Done", "Engine", "Job", "Processes", "Result", "checkpoint_of", "finished", "perform", "run_jobs"]
 

@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -22,7 +23,15 @@ from typing import Any
 
 from .errors import OptionError
 
-__all__ = ["Written", "WrittenFolder", "check_companions", "check_place", "read_json", "some"]
+__all__ = [
+    "Written",
+    "WrittenFolder",
+    "check_companions",
+    "check_place",
+    "read_json",
+    "some",
+    "write_atomically",
+]
 
 _HEAD = 8192
 """Bytes that are read to know a file by."""
@@ -235,3 +244,30 @@ def check_place(given: str | Path, *inside: str, option: str = "--out") -> None:
         raise OptionError(option, str(given), f"a path inside a folder ({above} is a file)")
     if not os.access(above, os.W_OK | os.X_OK):
         raise OptionError(option, str(given), f"a path inside a folder that you may write to ({above} is not)")
+
+
+def write_atomically(path: Path, content: str | bytes, *, synced: bool = True) -> None:
+    """Write a file whole or not at all: into folders that it makes, and through a link to the file it names.
+
+    Args:
+        path: Where to.
+        content: Bytes, or a text; of it, bytes of a path that are no text are written as escapes.
+        synced: Have it on the disk before the name stands, also should the power fail; many small files take long so.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            if synced:
+                file.flush()
+                os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

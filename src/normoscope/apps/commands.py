@@ -22,13 +22,13 @@ from ..model import RECALIBRATE, Model
 from ..model import fit as fit_model
 from ..own_images import chosen
 from ..partitions import Partition, partition
-from ..persistence import check_target, load_model, replace_calibration, save_model, write_atomically
+from ..persistence import check_target, load_model, replace_calibration, save_model
 from ..randomisation import Verdict
 from ..splits import PARTS
 from ..statistics import false_discovery_rates
 from ..transforms import Prepared
 from ..types import Collection, Sample
-from ..written import Written
+from ..written import Written, write_atomically
 from .arguments import (
     SCORING,
     Args,

@@ -103,8 +103,8 @@ def _notes(stored: Sequence[_Stored], origin: Mapping[str, str], left_out: Seque
 def _draw(found: Ranking, out: Path) -> None:
     if found.test is None:
         raise OptionError("--out", str(out), f"to be used where there is a test ({found.verdict})")
-    from ..persistence import write_atomically
     from ..rank_figure import critical_difference_plot
+    from ..written import write_atomically
 
     write_atomically(out, critical_difference_plot(found))
 

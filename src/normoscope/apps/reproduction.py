@@ -19,13 +19,12 @@ from .. import allocator, protocols
 from ..cluster import RayCluster
 from ..errors import DataNotFoundError, OptionError
 from ..job_progress import duration
-from ..persistence import write_atomically
 from ..protocols._jobs import timed
 from ..protocols._pages import as_json, latex, markdown
 from ..provenance import provenance
 from ..runner import Job, Processes, Result, finished, run_jobs
 from ..types import Run
-from ..written import check_companions, check_place
+from ..written import check_companions, check_place, write_atomically
 from .arguments import command_line, progress_of
 from .output import emit, note, plain
 

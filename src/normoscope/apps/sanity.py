@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..own_images import training_normals
-from ..persistence import load_model, write_atomically
+from ..persistence import load_model
 from ..sanity import Row, Sanity
 from ..sanity import sanity as judge
-from ..written import Written
+from ..written import Written, write_atomically
 from .arguments import collection_of, command_line, run_of
 from .output import emit, note, stamped, table
 

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from ..errors import OptionError
 from ..evaluation import evaluate
 from ..partitions import Partition
-from ..persistence import write_atomically
 from ..provenance import record
 from ..runner import Processes
 from ..selection import DEFAULT, Choice, Curves, Selector, choose, evidence
@@ -24,7 +23,7 @@ from ..sweep import GRIDS, Axis, Sweep, axis_of
 from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
-from ..written import Written, check_companions
+from ..written import Written, check_companions, write_atomically
 from .arguments import AUTO, Args, command_line, overrides_of, partition_of
 from .output import emit, note, stamped, table
 
