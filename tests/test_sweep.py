@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from normoscope.candidates import Pool, _save, cut, name_of, share
-from normoscope.errors import OptionError, ScoresError, TooFewImagesError
+from normoscope.errors import FolderBusyError, OptionError, ScoresError, TooFewImagesError
 from normoscope.images import PixelStore, as_images
 from normoscope.methods.ae import AE
 from normoscope.partitions import Partition
@@ -156,7 +156,9 @@ def test_where_a_sweep_is_under_way_another_is_refused_and_leaves_its_images_alo
 
     @Toy
     def disturbed(jobs: Sequence[Job], folder: Path) -> Iterator[Done]:
-        with pytest.raises(OptionError, match="no other sweep is under way"):
+        with pytest.raises(
+            FolderBusyError, match="expected a folder where no other run is at work; wait until it ends"
+        ):
             sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=idle)
         yield from here(jobs, folder)
 
@@ -180,7 +182,12 @@ def test_images_are_removed_however_a_sweep_ends_and_those_that_a_killed_one_lef
         (tmp_path / left / "pool.npy").write_bytes(b"pixels")
     with pytest.raises(end):
         sweep(axis, small_phantom, tmp_path, seeds=(0,), engine=broken)
-    assert sorted(file.suffix or file.name for file in tmp_path.iterdir()) == [".json", ".lock", "data-of-the-user"]
+    assert sorted(file.suffix or file.name for file in tmp_path.iterdir()) == [
+        ".json",
+        ".lock",
+        ".lock",
+        "data-of-the-user",
+    ]
 
 
 def test_a_finished_sweep_writes_no_images_again(

@@ -25,6 +25,7 @@ from .model import Model, fit, rescore
 from .own_images import chosen
 from .partitions import Partition
 from .scoring import Scoring
+from .splits import patients_of
 from .statistics import Interval, holm
 from .transforms import Prepared
 from .types import Collection, Detector, Images, Method, Run, Sample
@@ -93,7 +94,7 @@ def assess(
     seconds = time.perf_counter() - began
     labels = _labels(prepared.samples)
     flags = model.calibration.flags(scores)
-    groups = _groups(prepared.samples)
+    groups = patients_of(prepared.samples)
     trivial = _trivial_rows(model.baselines, prepared.images, labels, groups)
     evaluation = evaluate(
         labels,
@@ -134,12 +135,6 @@ def _labelled(data: Partition) -> Partition:
 
 def _labels(samples: Sequence[Sample]) -> npt.NDArray[np.int64]:
     return np.asarray([int(bool(sample.label)) for sample in samples], np.int64)
-
-
-def _groups(samples: Sequence[Sample]) -> list[str] | None:
-    """Patient ids, where every sample has one."""
-    ids = [sample.patient for sample in samples if sample.patient is not None]
-    return ids if ids and len(ids) == len(samples) else None
 
 
 def _subgroups(samples: Sequence[Sample]) -> dict[str, list[str]]:
@@ -270,7 +265,7 @@ def compare(
     test, samples = data.images["test"], data.samples["test"]
     if not samples:
         raise TooFewImagesError("test", 1, 0, "give labelled images")
-    labels, groups = _labels(samples), _groups(samples)
+    labels, groups = _labels(samples), patients_of(samples)
     for label, kind in enumerate(("normal", "abnormal")):
         if label not in labels:
             raise TooFewImagesError(f"{kind} images of the test part", 1, 0, "a comparison needs both kinds")

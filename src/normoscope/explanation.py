@@ -28,6 +28,7 @@ from .neighbours import Neighbour, NormalLatents
 from .randomisation import Check
 from .regions import Region
 from .shapley import LatentShares, latent_shares, value_of_latent
+from .splits import patients_of
 from .transforms import Prepared
 from .types import Decomposes, Embeds
 
@@ -243,7 +244,7 @@ class _Latents:
             return None
         if normals is None:
             return None
-        names, patients = [s.name for s in normals.samples], [s.patient for s in normals.samples]
+        names, patients = [s.name for s in normals.samples], patients_of(normals.samples)
         placed = NormalLatents.of(encoded(detector.embed, normals.images), names, patients)
         return cls(model, detector, placed, normals)
 

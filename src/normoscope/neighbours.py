@@ -59,14 +59,14 @@ class NormalLatents:
 
     @classmethod
     def of(
-        cls, latents: Float[np.ndarray, "n d"], names: Sequence[str], patients: Sequence[str | None] | None = None
+        cls, latents: Float[np.ndarray, "n d"], names: Sequence[str], patients: Sequence[str] | None = None
     ) -> NormalLatents:
         """Measure how far the normals are from each other.
 
         Args:
             latents: One normal a row.
             names: Of the normals.
-            patients: Of the normals; without those of all, every image counts as a patient.
+            patients: Of the normals; None counts every image as a patient.
 
         Raises:
             TooFewImagesError: Fewer than 2.
@@ -75,8 +75,7 @@ class NormalLatents:
 
         if len(latents) < _FEWEST:
             raise TooFewImagesError("normals to be neighbours", _FEWEST, len(latents))
-        known = patients is not None and None not in patients
-        owners = np.asarray(patients if known else range(len(latents)))
+        owners = np.asarray(range(len(latents)) if patients is None else patients)
         most = max(Counter(owners.tolist()).values())
         if most == len(latents):
             return cls(latents, tuple(names), np.empty(0))

@@ -32,6 +32,7 @@ from .latent_view import latent_view
 from .latents import FEWEST, LatentEntropy, latent_entropy
 from .map_kinds import map_check
 from .metrics import title
+from .splits import patients_of
 from .statistics import Interval
 from .summary import normals_by_unit, percent, summarise
 from .written import write_atomically
@@ -77,7 +78,7 @@ def render(found: Assessment, *, images: bool = True, command: str = "") -> str:
         baselines=_baseline_rows(found),
         charts=_charts(found),
         unit=normals_by_unit(found)[1],
-        redrawn="images" if _patients(found) is None else "patients",
+        redrawn="images" if patients_of(found.prepared.samples) is None else "patients",
         galleries=galleries(found) if images else [],
         images=images,
         scale_bar=_scale_bar(),
@@ -152,7 +153,7 @@ def _charts(found: Assessment) -> dict[str, Markup]:
     alone = calibration.scores if calibration.unit == "image" else None
     charts = {"scores": figures.scores(labels, values, calibration.rule, alone)}
     if 0 < labels.sum() < len(labels):
-        groups = _patients(found)
+        groups = patients_of(found.prepared.samples)
         sensitivity, precision, alarms = _at_rule(found)
         charts["roc"] = figures.roc(labels, values, roc_band(labels, values, groups), (alarms, sensitivity))
         charts["pr"] = figures.precision_recall(
@@ -164,12 +165,6 @@ def _charts(found: Assessment) -> dict[str, Markup]:
     if history := found.model.provenance["training"]["history"]:
         charts["training"] = figures.training(history)
     return charts
-
-
-def _patients(found: Assessment) -> list[str] | None:
-    """Patient ids, where every image has one."""
-    ids = [sample.patient for sample in found.prepared.samples]
-    return None if None in ids else [str(patient) for patient in ids]
 
 
 def _at_rule(found: Assessment) -> tuple[float, float, float]:

@@ -37,7 +37,7 @@ from .job_progress import JobProgress
 from .types import Run
 from .written import write_atomically
 
-__all__ = ["Done", "Engine", "Job", "Processes", "Result", "checkpoint_of", "finished", "perform", "run_jobs"]
+__all__ = ["Done", "Engine", "Job", "Processes", "Result", "alone", "checkpoint_of", "finished", "perform", "run_jobs"]
 
 _ATTEMPTS = 3
 
@@ -169,7 +169,7 @@ def run_jobs(
         FolderBusyError: Another run is at work in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with alone(folder):
         return _run(jobs, folder, engine or Processes(), progress)
 
 
@@ -272,11 +272,15 @@ def _begin() -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second run out of a folder, where both would do every job, over each other's checkpoints."""
+def alone(folder: Path, lock_name: str = ".lock") -> Iterator[None]:
+    """Keep a second run out of a folder, where both would do every job, over each other's checkpoints.
+
+    Raises:
+        FolderBusyError: Another is there.
+    """
     from filelock import FileLock, Timeout
 
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder / lock_name)
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -26,6 +26,7 @@ from .lesions import Lesions, share
 from .map_kinds import OWN, Drawn, Few, drawn
 from .model import Model
 from .randomisation import Check
+from .splits import patients_of
 from .statistics import Interval
 from .transforms import Prepared
 from .types import Images, Sample
@@ -195,8 +196,8 @@ def _judged(model: Model, prepared: Prepared) -> tuple[Int[np.ndarray, " n"], Le
 
 
 def _patients(samples: Sequence[Sample]) -> Patients:
-    ids = [sample.patient for sample in samples if sample.patient is not None]
-    return np.asarray(ids) if len(ids) == len(samples) else None
+    patients = patients_of(samples)
+    return None if patients is None else np.asarray(patients)
 
 
 def _notes(dear: Few, lesions: Lesions | None) -> list[str]:

@@ -21,7 +21,7 @@ import numpy as np
 from .errors import LeakageError, OptionError, TooFewImagesError, printable
 from .types import Collection, Sample
 
-__all__ = ["PARTS", "Parts", "check_leakage", "duplicate_notes", "split"]
+__all__ = ["PARTS", "Parts", "check_leakage", "duplicate_notes", "patients_of", "split"]
 
 PARTS = ("train", "select", "calibrate", "test")
 
@@ -53,6 +53,12 @@ class Parts:
     def __getitem__(self, part: str) -> tuple[int, ...]:
         value: tuple[int, ...] = getattr(self, part)
         return value
+
+
+def patients_of(samples: Sequence[Sample]) -> list[str] | None:
+    """Return the samples' patients, None unless every one has an id: some without would make groups of their own."""
+    ids = [sample.patient for sample in samples if sample.patient is not None]
+    return ids if ids and len(ids) == len(samples) else None
 
 
 def split(collection: Collection, seed: int = 0, shares: Sequence[float] = (0.7, 0.1, 0.2)) -> Parts:

@@ -10,9 +10,7 @@ seed, not from a neighbour's weights: those would carry the neighbour's size int
 from __future__ import annotations
 
 import dataclasses
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -25,7 +23,7 @@ from .candidates import Pool, forget, name_of, share
 from .errors import OptionError
 from .images import PixelStore
 from .partitions import Partition
-from .runner import Engine, Job, Result, finished, run_jobs
+from .runner import Engine, Job, Result, alone, finished, run_jobs
 from .types import Method, Precision
 
 __all__ = ["GRIDS", "PATIENCE", "Axis", "Sweep", "axis_of", "sweep"]
@@ -145,8 +143,7 @@ def sweep(
     Raises:
         TooFewImagesError: Too few normals.
         ScoresError: All normals are of one patient.
-        OptionError: Another sweep works in the folder.
-        FolderBusyError: Another run does.
+        FolderBusyError: Another sweep works in the folder.
         JobError: A fit failed.
     """
     pool = pool_of(data)
@@ -162,7 +159,9 @@ def sweep(
         for value, (method, recipe) in axis.recipes.items()
         for seed in seeds
     }
-    with _alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    # the first of two sweeps to end would remove the images under the other's feet
+    with alone(folder, ".sweep.lock"):
         try:
             if any(finished(job, folder) is None for job in jobs.values()):
                 share(pool, data.preprocessor, folder)
@@ -171,30 +170,6 @@ def sweep(
             forget(name, folder)
     values = dict(zip(jobs, (result.value for result in results), strict=True))
     return Sweep(axis, tuple(seeds), {value: [values[value, seed] for seed in seeds] for value in axis.values})
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other sweeps out of the folder: the first to end would remove the images under the others' feet.
-
-    Raises:
-        OptionError: Another sweep is there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if os.name != "posix":  # no folder can be locked there
-        yield
-        return
-    import fcntl
-
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OptionError("folder of a sweep", str(folder), "one in which no other sweep is under way") from None
-        yield
-    finally:
-        os.close(handle)  # which unlocks, as the end of the process does, however it comes
 
 
 def pool_of(data: Partition) -> Pool:

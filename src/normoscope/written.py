@@ -146,7 +146,7 @@ _SWEEP = {
     r"[0-9a-f]{20}\.json": rb'\{"name": "',
     r"[0-9a-f]{20}\.checkpoint": _STAGES,
     r"\.?data-[0-9a-f]{20}.*": {r"(pool|test)\.npy": _ANY, r"facts\.json": _ANY},
-    r"\.lock": rb"\Z",
+    r"\.(sweep\.)?lock": rb"\Z",
     **_LEFT,
 }
 

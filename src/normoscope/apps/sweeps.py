@@ -18,6 +18,7 @@ from ..partitions import Partition
 from ..provenance import record
 from ..runner import Processes
 from ..selection import DEFAULT, Choice, Curves, Selector, choose, evidence
+from ..splits import patients_of
 from ..statistics import Interval
 from ..sweep import GRIDS, Axis, Sweep, axis_of
 from ..sweep import sweep as run_sweep
@@ -122,8 +123,7 @@ class _Truth:
         if not 0 < labels.sum() < len(labels):
             expected = "data whose test part has labelled normals and abnormals"
             raise OptionError("--labels", data.collection.spec, expected)
-        patients = [samples[i].patient for i in rows]
-        return cls(rows, labels, None if None in patients else [str(patient) for patient in patients])
+        return cls(rows, labels, patients_of([samples[i] for i in rows]))
 
     def auroc(self, runs: Sequence[Mapping[str, Any]]) -> Interval:
         """AUROC of one candidate over its seeds."""
