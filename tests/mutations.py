@@ -243,6 +243,34 @@ BREAKS = [
         "if theirs < own",
         "tests/test_conocc2020.py -k hold_fail_or_wait",
     ),
+    (
+        "a normal's nearest may be of the same patient",
+        "neighbours.py",
+        "first = (owners[rows] != owners[:, None]).argmax(1)",
+        "first = np.ones(len(rows), int)",
+        "tests/test_explanation.py -k another_patient",
+    ),
+    (
+        "every image of a patient sets the heatmaps' scale",
+        "model.py",
+        "    if patients is not None and None not in patients:\n        peaks =",
+        "    if False:\n        peaks =",
+        "tests/test_heatmaps.py -k one_patient_set",
+    ),
+    (
+        "scans of one patient are patients",
+        "sources/brats.py",
+        "return self.name if match is None else match[1]",
+        "return self.name",
+        "tests/test_brats.py -k stay_together",
+    ),
+    (
+        "a segmentation's place is not looked at",
+        "sources/brats.py",
+        "    check_places(path, image)\n",
+        "",
+        "tests/test_brats.py -k lies_elsewhere",
+    ),
 ]
 
 

@@ -49,17 +49,16 @@ def decoding_error(decode: Callable[[Float[Tensor, "n d"]], Float[Tensor, "n c h
     return error
 
 
-def noise_level(error: Error, latents: npt.ArrayLike, rise: float = 0.01, draws: int = 1, seed: int = 0) -> Estimate:
+def noise_level(error: Error, latents: npt.ArrayLike, rise: float = 0.01, seed: int = 0) -> Estimate:
     """Find the noise on the latent at which the mean reconstruction error has risen by a given share.
 
-    error(Z + sigma N) = (1 + rise) error(Z), N standard normal in every direction; every draw is used with both signs,
-    which takes the linear part away. The same draws serve all sigma, so the search meets one smooth function.
+    error(Z + sigma N) = (1 + rise) error(Z), N standard normal in every direction; one draw is used with both signs,
+    which takes the linear part away. The same draw serves all sigma, so the search meets one smooth function.
 
     Args:
         error: Mean reconstruction error of held-out normals, given latents in their place (`decoding_error`).
         latents: (n, d) the normals' own (`encoded`).
         rise: Above 0; 0.01 is one percent.
-        draws: Of the noise.
         seed: Of the noise.
 
     Returns:
@@ -68,17 +67,17 @@ def noise_level(error: Error, latents: npt.ArrayLike, rise: float = 0.01, draws:
 
     Raises:
         ScoresError: Latents that are not (n, d) finite numbers, or an error that is not a number.
-        OptionError: The rise or the number of draws is not above 0.
+        OptionError: The rise is not above 0.
     """
-    return _level(_with_noise, error, checked(latents), rise, draws, seed)
+    return _level(_with_noise, error, checked(latents), rise, seed)
 
 
-def step_level(error: Error, latents: npt.ArrayLike, rise: float = 0.01, draws: int = 1, seed: int = 0) -> Estimate:
+def step_level(error: Error, latents: npt.ArrayLike, rise: float = 0.01, seed: int = 0) -> Estimate:
     """Find the rounding step of the latent at which the mean reconstruction error has risen by a given share.
 
-    As `noise_level`; every draw shifts the grid, so that the figure does not hang on where zero lies.
+    As `noise_level`; the draw shifts the grid, so that the figure does not hang on where zero lies.
     """
-    return _level(_rounded, error, checked(latents), rise, draws, seed)
+    return _level(_rounded, error, checked(latents), rise, seed)
 
 
 def _with_noise(latents: Latents, sigma: float, rng: np.random.Generator) -> Iterator[Latents]:
@@ -97,9 +96,8 @@ _EXACTLY = 5e-3  # of the level's logarithm: 0.007 bits per dimension
 _WEAKEST, _STRONGEST = 1e-6, 1e3  # in standard deviations of the latents
 
 
-def _level(disturb: Disturb, error: Error, latents: Latents, rise: float, draws: int, seed: int) -> Estimate:
+def _level(disturb: Disturb, error: Error, latents: Latents, rise: float, seed: int) -> Estimate:
     positive("rise", rise)
-    positive("draws", draws)
     undisturbed, unit = error(latents), math.sqrt(np.mean(np.var(latents, axis=0)))
     if not math.isfinite(undisturbed):
         raise ScoresError("reconstruction error", "a finite number", f"{undisturbed}", "look at the fit's last loss")
@@ -107,8 +105,8 @@ def _level(disturb: Disturb, error: Error, latents: Latents, rise: float, draws:
         return Estimate.missing(EQUAL)
 
     def disturbed(log_level: float) -> float:
-        rngs = (np.random.default_rng([seed, draw]) for draw in range(draws))
-        return float(np.mean([error(z) for rng in rngs for z in disturb(latents, unit * math.exp(log_level), rng)]))
+        rng = np.random.default_rng([seed, 0])
+        return float(np.mean([error(z) for z in disturb(latents, unit * math.exp(log_level), rng)]))
 
     if undisturbed <= _EXACT * disturbed(0.0):
         return Estimate.missing("the decoder draws the images exactly; a share of no error says nothing")

@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["sweep_plot"]
 
 
-def sweep_plot(field: str, curves: Curves, choice: Choice, oracle: Mapping[Any, Interval] | None = None) -> str:
+def sweep_plot(curves: Curves, choice: Choice, oracle: Mapping[Any, Interval] | None = None) -> str:
     """Draw error, information and AUROC against the setting; the band is one standard deviation of the redraws.
 
     Args:
-        field: The setting that varied.
         curves: What normals say.
         choice: Marked by a line.
         oracle: AUROC by the test labels, where it was asked for.
@@ -54,7 +53,7 @@ def sweep_plot(field: str, curves: Curves, choice: Choice, oracle: Mapping[Any, 
             )  # fmt: skip
         last.axhline(0.5, color=INK, linewidth=0.8)
         last.legend()
-        last.set_xlabel(field.replace("_", " "))
+        last.set_xlabel(curves.field.replace("_", " "))
         last.set_xticklabels([f"{value:g}" if isinstance(value, float) else str(value) for value in curves.values])
         text = f"chosen by {choice.selector.value}: {choice.value}"
         panels[0].annotate(text, (chosen, 1), (4, -4), xycoords=("data", "axes fraction"),

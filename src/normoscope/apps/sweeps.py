@@ -20,7 +20,7 @@ from ..runner import Processes
 from ..selection import DEFAULT, Choice, Curves, Selector, choose, evidence
 from ..splits import patients_of
 from ..statistics import Interval
-from ..sweep import GRIDS, Axis, Sweep, axis_of
+from ..sweep import GRIDS, Sweep, axis_of
 from ..sweep import sweep as run_sweep
 from ..sweep_figure import sweep_plot
 from ..types import Run
@@ -102,8 +102,8 @@ def sweep(args: Args) -> int:
         "provenance": record(data, Run(), command_line(args)),
     }
     write_atomically(out / "sweep.json", json.dumps(stamped("sweep", content), indent=1) + "\n")
-    write_atomically(out / "sweep.svg", sweep_plot(axis.field, curves, choices[default], oracle))
-    emit("sweep", content, _text(axis, found, curves, choices, default, oracle, out), args.json)
+    write_atomically(out / "sweep.svg", sweep_plot(curves, choices[default], oracle))
+    emit("sweep", content, _text(found, curves, choices, default, oracle, out), args.json)
     return 0
 
 
@@ -149,7 +149,6 @@ def _figures(found: Sweep, curves: Curves) -> dict[str, Any]:
 
 
 def _text(
-    axis: Axis,
     found: Sweep,
     curves: Curves,
     choices: Mapping[Selector, Choice],
@@ -157,7 +156,7 @@ def _text(
     oracle: Mapping[Any, Interval] | None,
     out: Path,
 ) -> str:
-    head = [axis.field, "held-out error", "bits", "dimension", "planted AUROC", "epochs", "fit"]
+    head = [curves.field, "held-out error", "bits", "dimension", "planted AUROC", "epochs", "fit"]
     rows = []
     for i, value in enumerate(curves.values):
         runs = found.found[value]
@@ -176,7 +175,7 @@ def _text(
     head += ["AUROC (oracle)"] if oracle is not None else []
     made = [[name.value + (" (default)" if name is default else ""), str(choice)] for name, choice in choices.items()]
     files = f"{out / 'sweep.json'}, {out / 'sweep.svg'}"
-    return f"{table(rows, head)}\n\n{table(made, ['chosen by', axis.field])}\n\n{files}"
+    return f"{table(rows, head)}\n\n{table(made, ['chosen by', curves.field])}\n\n{files}"
 
 
 def _number(curve: np.ndarray[Any, Any] | None, i: int, form: str) -> str:
