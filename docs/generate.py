@@ -217,8 +217,8 @@ _LEGEND = """
 - *Random weights*: median rank correlation, with its sign and on all pixels, with the map of the same network with
   weights drawn anew. Today's check takes its magnitude, leaves flat pixels out and fails a map above 0.5; these figures
   are older. Of 16 images unless the cell says otherwise.
-- The last four rows are maps that know nothing, on the images of the default's five seeds; other methods have seed 0
-  alone, where edges point right for 0.267. Intervals of all figures stand in the stored files.
+- The last four rows are maps that know nothing; on the phantom, of the images of the default's five seeds, while other
+  methods have seed 0 alone, where edges point right for 0.267. Intervals of all figures stand in the stored files.
 """
 
 _LOCALISED = {

@@ -246,14 +246,14 @@ BREAKS = [
     (
         "a normal's nearest may be of the same patient",
         "neighbours.py",
-        "first = (owners[rows] != owners[:, None]).argmax(1)",
-        "first = np.ones(len(rows), int)",
+        "np.arange(len(latents)) if patients is None else patients",
+        "np.arange(len(latents))",
         "tests/test_explanation.py -k another_patient",
     ),
     (
         "every image of a patient sets the heatmaps' scale",
         "model.py",
-        "    if patients is not None and None not in patients:\n        peaks =",
+        "    if patients and None not in patients:\n        peaks =",
         "    if False:\n        peaks =",
         "tests/test_heatmaps.py -k one_patient_set",
     ),

@@ -138,6 +138,9 @@ def test_a_segmentation_that_lies_elsewhere_than_its_volume_is_refused(tmp_path:
         f"{seg}: its header places it 7 mm from its volume BraTS2021_00000_flair.nii.gz; save it with the volume's "
         "affine"
     )
+    # turned alike, what belongs together is plain, wherever the origin is said to be
+    write(seg, mask, LPS + np.array([[0, 0, 0, 0], [0, 0, 0, 239], [0, 0, 0, 0], [0, 0, 0, 0]]))
+    assert [s.class_name for s in BraTS(str(tmp_path)).samples()].index("abnormal") == 2
     # another order of the axes with an affine that says so is the same place, up to rounding
     turned = np.array([[0, 0, 1, -5 + 1e-4], [0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
     write(seg, np.ascontiguousarray(mask.transpose(2, 1, 0)[:, :, ::-1]), turned)

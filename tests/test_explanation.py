@@ -535,7 +535,7 @@ def test_an_image_that_fitted_the_model_gets_no_p_value(model: Model, small_phan
     assert one.flagged is None
     assert "it fitted or calibrated the model" in sentences(one, model.calibration)[0]
     assert one.regions is None
-    assert "this image is one of those it would compare with" in sentences(one, model.calibration)[1]
+    assert "this image fitted or calibrated it" in sentences(one, model.calibration)[1]
 
 
 def test_an_image_that_fitted_the_model_is_not_its_own_neighbour(model: Model, small_phantom: Partition) -> None:

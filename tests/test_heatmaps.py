@@ -94,8 +94,9 @@ def test_images_of_one_patient_set_the_scale_once() -> None:
         peaks = people[:30].repeat(4)  # alike within a patient
         above.append(people[30] > _full_scale(peaks, [str(number) for number in range(30) for _ in range(4)]))
     assert 0.01 < np.mean(above) < 0.05  # 1 of 31
-    few = np.repeat([1.0, 2.0], 30)
-    assert _full_scale(few, ["a", "b"] * 30) == 2.0  # of two patients there is no twentieth: the highest
+    few = np.array([1.0] * 59 + [2.0])
+    assert _full_scale(few, ["a"] * 30 + ["b"] * 30) == 2.0  # of two patients there is no twentieth: the highest
+    assert _full_scale(few, None) == 1.0
     assert _full_scale(np.arange(40.0), None) == 38.0
 
 

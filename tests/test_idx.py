@@ -66,6 +66,10 @@ def test_two_sets_below_one_folder_are_not_mixed(tmp_path: Path) -> None:
         "MNIST/raw/t10k-images-idx3-ubyte, which differ; pass the folder of one."
     )
     assert_whole(tmp_path / "MNIST")
+    write(tmp_path)  # what lies in the folder itself comes first, and other sets have other names
+    (tmp_path / "emnist-letters-test-images-idx3-ubyte").write_bytes(idx(TEST))
+    (tmp_path / "emnist-letters-test-labels-idx1-ubyte").write_bytes(idx(TEST_LABELS))
+    assert_whole(tmp_path)
 
 
 @pytest.mark.parametrize("zipped", [False, True])

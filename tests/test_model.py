@@ -14,6 +14,7 @@ from normoscope.errors import (
     LeakageError,
     NotCalibratedError,
     OptionError,
+    ScoresError,
     TooFewImagesError,
     UnreadableImageError,
     UnreadableImagesError,
@@ -216,6 +217,8 @@ def test_calibrating_anew_changes_the_rule_and_nothing_else() -> None:
     assert np.mean(renewed.calibration.flags(renewed.scores(normals))) == pytest.approx(0.2, abs=0.02)
     with pytest.raises(NotCalibratedError, match="19 normals needed, 5 given"):
         model.calibrated(normals.subset(np.arange(5)), None)
+    with pytest.raises(ScoresError, match="one per score"):
+        model.calibrated(normals, ["a"])
 
 
 def test_the_record_says_what_it_takes_to_make_the_model_again() -> None:

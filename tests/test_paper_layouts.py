@@ -320,9 +320,23 @@ def test_attention_maps_beside_the_images_are_left_out_and_counted(tmp_path: Pat
         ("suspicious_glaucoma/image/2.jpg", 1),
     ]
     assert collection.notes[-1] == (
-        f"{tmp_path}: left out 2 files beside the images, in non_glaucoma/attention_map, "
+        f"{tmp_path}: left out 2 files that are no images, in non_glaucoma/attention_map, "
         "suspicious_glaucoma/attention_map."
     )
+
+
+def test_folders_beside_a_folder_of_images_are_read_too(tmp_path: Path) -> None:
+    draw(tmp_path, "normal/images/1.png", "normal/images_2/1.png", "normal/siteB/3.png", "normal/4.png", "ill/5.png")
+    collection = sources.load(str(tmp_path))
+    assert len(collection) == 5
+    assert collection.notes == ()
+
+
+def test_a_class_may_be_called_as_its_split(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        draw(tmp_path, f"{part}/train/p1/1.png", f"{part}/car/p1/1.png")
+    collection = sources.load(str(tmp_path), normal_class="train")
+    assert {s.class_name for s in collection.samples} == {"train", "car"}
 
 
 def test_brats_volumes_are_cut_as_the_benchmark_cuts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,6 +480,8 @@ def test_images_of_one_lesion_stay_together_where_the_table_says_so(tmp_path: Pa
          ", line 3: expected an image and 1 in one of seven columns, got b,1,1,0,0,0,0,0."),
         ("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\na,1,0\n",
          ", line 2: expected an image and 1 in one of seven columns, got a,1,0."),
+        ("image,MEL,NV,BCC,AKIEC,BKL,DF,VASC,UNK\n",
+         ": expected the columns image,MEL,NV,BCC,AKIEC,BKL,DF,VASC, got image,MEL,NV,BCC,AKIEC,BKL,DF,VASC,UNK."),
     ],
 )  # fmt: skip
 def test_a_table_of_another_form_is_one_sentence(tmp_path: Path, table: str, sentence: str) -> None:

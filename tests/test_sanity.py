@@ -222,6 +222,11 @@ def test_lesions_that_vanish_at_the_models_size_are_counted(pca: Model, held_out
     expected = f"2 of {len(masked)} lesions vanish at {pca.preprocessor.size} pixels and are left out"
     assert any(note.startswith(expected) for note in told.notes)
     assert not any("vanish" in note for note in sanity(pca, held_out, few=2).notes)
+    for row in masked:
+        samples[row] = dataclasses.replace(samples[row], read_mask=speck)
+    told = sanity(pca, dataclasses.replace(held_out, samples=tuple(samples)), few=2)
+    assert any(note.startswith(f"{len(masked)} of {len(masked)} lesions vanish") for note in told.notes)
+    assert any(note.startswith("no masks to judge by") for note in told.notes)
 
 
 def test_without_masks_the_curves_remain(pca: Model, held_out: Prepared) -> None:

@@ -88,7 +88,7 @@ class Explanation:
         counterparts: The image as if it were normal, by what made it.
         maps: Every map by its name; chance maps last.
         regions: What stands out from normals, the least likely first; None where the model cannot say: without maps,
-            with so few calibration normals that no region could stand, or for an image that is one of them.
+            with so few calibration normals that no region could stand, or for an image that fitted or calibrated it.
         terms: What the score is the sum of, or shared out among; empty for a score of one term.
         usual: The mean terms of training normals; empty without them.
         latent: Which dimensions drive the stated value of the latent vector; None without one.

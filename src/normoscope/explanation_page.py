@@ -24,7 +24,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from . import methods
 from ._version import __version__
 from .explanation import Explained, Explanation
-from .explanation_text import ENDLESS, place, sentences
+from .explanation_text import ENDLESS, percent, place, sentences
 from .faithfulness import Chance
 from .gallery import MARK, outlined
 from .heatmaps import FLOOR, file_names, greyscale, overlay
@@ -231,7 +231,7 @@ def _regions(one: Explanation, alpha: float) -> list[dict[str, Any]]:
     return [
         {
             "place": place(region),
-            "area": f"{100 * region.area:.2g} %",
+            "area": percent(region.area),
             "peak": f"{region.peak:.1f}" if region.peak < ENDLESS else "∞",
             "at": f"row {region.at[0]}, column {region.at[1]}",
             "pvalue": f"{region.pvalue:.3g}",

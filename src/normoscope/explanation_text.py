@@ -16,7 +16,7 @@ from .explanation import Explanation
 from .map_kinds import OWN
 from .regions import Region
 
-__all__ = ["ENDLESS", "place", "sentences"]
+__all__ = ["ENDLESS", "percent", "place", "sentences"]
 
 _FEW = 3
 """Regions, terms and dimensions that are told; tables hold the rest."""
@@ -64,7 +64,7 @@ def _crossed(rule: Rule, score: float) -> str:
 
 def _where(found: Explanation, alpha: float) -> list[str]:
     if found.seen and OWN in found.maps:
-        return ["Which regions stand out, the model cannot say: this image is one of those it would compare with."]
+        return ["Which regions stand out, the model cannot say: this image fitted or calibrated it."]
     if found.regions is None and OWN in found.maps:
         return ["Which regions stand out, the model cannot say: it has too few calibration normals."]
     if found.regions is None:
@@ -81,10 +81,13 @@ def _where(found: Explanation, alpha: float) -> list[str]:
 
 
 def _region(region: Region) -> str:
-    share = 100 * region.area
-    area = f"{share:.2g}" if share < 10 else f"{share:.0f}"
     far = f"up to {region.peak:.1f} standard deviations" if region.peak < ENDLESS else "where normals never vary"
-    return f"{place(region)} of the picture, {area} % of its area, {far} (p = {region.pvalue:.3g})"
+    return f"{place(region)} of the picture, {percent(region.area)} of its area, {far} (p = {region.pvalue:.3g})"
+
+
+def percent(share: float) -> str:
+    """Print a share in per cent, two digits of a small one."""
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
 def place(region: Region) -> str:
@@ -126,7 +129,7 @@ def _latent(found: Explanation) -> list[str]:
     leading = shares.leading(_FEW)
     told = ", ".join(f"{i + 1} ({_deviation(shares.deviations[i])}, {shares.shares[i]:+.3g})" for i in leading)
     unusual = int(np.sum(np.abs(np.nan_to_num(shares.deviations)) > _UNUSUAL))
-    usual = f"of an ordinary normal image about {_BEYOND * len(shares.shares):.2g}"
+    usual = f"of an ordinary normal image about {max(1, round(_BEYOND * len(shares.shares)))}"
     count = f"{unusual} of {len(shares.shares)} latent dimensions lie more than {_UNUSUAL:g} standard deviations off"
     return [
         f"Of the {shares.name}, {shares.value:.3g} where {shares.normals} normals have {shares.base:.3g} on average, "

@@ -292,9 +292,10 @@ class Model:
             kind=kind,
             k=k,
             strict=strict,
-            map_scale=_full_scale(drawn.max((1, 2)).astype(np.float64), patients) if len(drawn) else None,
             data=data,
         )
+        if len(drawn):
+            fitted = replace(fitted, map_scale=_full_scale(drawn.max((1, 2)).astype(np.float64), patients))
         return replace(model, calibration=fitted, normal_maps=NormalMaps.fit(drawn, patients))
 
     @property
@@ -321,7 +322,7 @@ def _full_scale(peaks: npt.NDArray[np.float64], patients: Sequence[str | None] |
     That is the conformal bound; with fewer normals than it needs, the highest of them. Where patients are known, one in
     twenty of them has an image that exceeds it, for images of one patient are alike.
     """
-    if patients is not None and None not in patients:
+    if patients and None not in patients:
         peaks = maximum_by(peaks, [str(patient) for patient in patients])
     return conformal_rule(peaks, _PEAKS).threshold if len(peaks) >= needed_for(_PEAKS) else float(peaks.max())
 

@@ -10,7 +10,6 @@ normal's nearest is that of another patient, where ids are known.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,17 +70,16 @@ class NormalLatents:
         Raises:
             TooFewImagesError: Fewer than 2.
         """
-        from sklearn.neighbors import NearestNeighbors
+        from scipy.spatial.distance import cdist
 
         if len(latents) < _FEWEST:
             raise TooFewImagesError("normals to be neighbours", _FEWEST, len(latents))
-        owners = np.asarray(range(len(latents)) if patients is None else patients)
-        most = max(Counter(owners.tolist()).values())
-        if most == len(latents):
+        owners = np.unique(np.arange(len(latents)) if patients is None else patients, return_inverse=True)[1]
+        if not owners.any():
             return cls(latents, tuple(names), np.empty(0))
-        distances, rows = NearestNeighbors(n_neighbors=most + 1).fit(latents).kneighbors(latents)
-        first = (owners[rows] != owners[:, None]).argmax(1)
-        return cls(latents, tuple(names), np.sort(distances[np.arange(len(rows)), first]))
+        distances = cdist(latents, latents)
+        distances[owners[:, None] == owners] = np.inf
+        return cls(latents, tuple(names), np.sort(distances.min(1)))
 
     def nearest(
         self, latent: Float[np.ndarray, " d"], most: int = SHOWN, without: Bool[np.ndarray, " n"] | None = None

@@ -157,8 +157,9 @@ def sanity(
     dear = Few.of(model, images, np.sort(chosen), normals)
     judge = _Judge(model, dear, lesions, _patients([prepared.samples[row] for row in rows]), seed)
     notes = _notes(dear, lesions)
-    if vanished and lesions is not None:
-        gone = f"{vanished} of {vanished + len(lesions)} lesions vanish at {model.preprocessor.size} pixels"
+    if vanished:
+        all_of = vanished + (0 if lesions is None else len(lesions))
+        gone = f"{vanished} of {all_of} lesions vanish at {model.preprocessor.size} pixels"
         notes.append(f"{gone} and are left out: no map finds them, so every figure would be lower with them")
     found, hit = {}, _NO_MARKS
     for one in drawn(model, images, dear, notes, seed, progress):
@@ -183,9 +184,11 @@ def _judged(model: Model, prepared: Prepared) -> tuple[Int[np.ndarray, " n"], Le
     A lesion vanishes that fills less than half of every pixel at the model's size.
     """
     read = {row: s.read_mask for row, s in enumerate(prepared.samples) if s.label != 0 and s.read_mask is not None}
-    whole = {row: reader() for row, reader in read.items()}
-    masks = {row: model.preprocessor.mask(mask) for row, mask in whole.items()}
-    vanished = sum(bool(whole[row].any()) and not masks[row].any() for row in masks)
+    masks, vanished = {}, 0
+    for row, reader in read.items():
+        whole = reader()
+        masks[row] = model.preprocessor.mask(whole)
+        vanished += bool(whole.any()) and not masks[row].any()
     rows = np.asarray([row for row, mask in masks.items() if mask.any()], np.int64)
     if len(rows):
         drawn = np.stack([masks[row] for row in rows])
@@ -207,7 +210,7 @@ def _notes(dear: Few, lesions: Lesions | None) -> list[str]:
         f"{len(dear.checked)} of them"
     ]
     if lesions is None:
-        told.append("no masks: nothing here says whether the maps find lesions")
+        told.append("no masks to judge by: nothing here says whether the maps find lesions")
     if not dear.counterparts:
         told.append("the model cannot say what an image would be if it were normal: no deletion, insertion, occlusion")
     return told

@@ -87,15 +87,16 @@ def _asked(args: argparse.Namespace, model: Model) -> Collection:
 
 
 def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> Sequence[tuple[str, Sample]]:
-    """Find what one IMAGE names, each with its data; of the model's own data the normal class is known."""
+    """Find what one IMAGE names, each with its data; of the model's own data normal class and patients are known."""
     path = Path(text)
     if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
         return [("", Sample(printable(text), partial(read_image, path)))]
     data, name = (text, None) if path.exists() else _parted(text)
-    options, normal = options_of(args), args.normal_class
-    if normal is None and sources.full_spec(data, options) == recorded["spec"]:
-        normal = recorded["normal_class"]
-    loaded = sources.load(data, normal_class=normal, labelled=False, options=options)
+    options, normal, patients = options_of(args), args.normal_class, None
+    if sources.full_spec(data, options) == recorded["spec"]:
+        normal = recorded["normal_class"] if normal is None else normal
+        patients = recorded["group_regex"]
+    loaded = sources.load(data, normal_class=normal, group_regex=patients, labelled=False, options=options)
     found = [(loaded.spec, sample) for sample in loaded.samples if name in (None, sample.name)]
     if not found:
         raise OptionError("IMAGE", text, f"an image of {data}, for instance {data}#{loaded.samples[0].name}")

@@ -81,11 +81,11 @@ def read_parts(path: Path) -> list[Part]:
 
 
 def _one_of_each(folder: Path) -> Mapping[str, Path]:
-    """Find the idx files at any depth; several of one name are copies, or sets that share their names."""
+    """Find the idx files, directly here or else at any depth; several of one name are copies, or of different sets."""
+    wanted = [f"{stem}-{kind}" for stem, _, _ in _SPLITS for kind in ("images", "labels")]
+    found = [file for file in sorted(folder.rglob("*-ubyte*")) if file.is_file() and _plain_name(file) in wanted]
     files: dict[str, Path] = {}
-    for file in sorted(folder.rglob("*-ubyte*")):
-        if not file.is_file():
-            continue
+    for file in [file for file in found if file.parent == folder] or found:
         other = files.setdefault(_plain_name(file), file)
         if other != file and not np.array_equal(read_idx(other), read_idx(file)):
             got = f"{other.relative_to(folder)} and {file.relative_to(folder)}, which differ"

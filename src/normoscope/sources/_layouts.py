@@ -1,8 +1,7 @@
 """How folders of images are laid out, and how to tell.
 
     flat         DIR/*.png                                     one class, named as the folder
-    classes      DIR/CLASS/**, masks in a folder named label, anomaly_mask, masks ...; where CLASS/ holds a folder
-                 image, what lies beside it (attention maps ...) is left out
+    classes      DIR/CLASS/**, masks in a folder named label, anomaly_mask, masks ...; attention_map is left out
     splits       DIR/{train,valid,test}/CLASS/**
     mvtec        splits, and ground_truth/CLASS/STEM_mask.png  MVTec AD
     bmad         splits, CLASS/{img,label}/ (or anomaly_mask)  BMAD; also SPLIT/{img,label}/CLASS/ and
@@ -35,6 +34,7 @@ SPLIT_NAMES: Mapping[str, Split] = {
 }
 NORMAL_NAMES = ("normal", "good")
 IMAGE_FOLDERS = ("img", "image", "images")
+DRAWN_FOLDERS = ("attention_map", "attention_maps")
 MASK_FOLDERS = ("label", "labels", "anomaly_mask", "mask", "masks", "annotation", "ground_truth")
 
 
@@ -65,7 +65,7 @@ def detect(root: Path, files: Files) -> str:
     if top & SPLIT_NAMES.keys():
         if "ground_truth" in top:
             return "mvtec"
-        inner = {name.lower() for parts in files for name in _unnested(parts)[1:-1][:2]}
+        inner = {name.lower() for parts in map(_unnesting(files), files) for name in parts[1:-1][:2]}
         return "bmad" if inner & {"img", *MASK_FOLDERS} else "splits"
     return "classes" if top else "flat"
 
@@ -79,7 +79,7 @@ def flat(root: Path, files: Files) -> Listing:
 def classes(root: Path, files: Files) -> Listing:
     """The first folder below the root is the class; folders named label, masks ... hold masks under the same names."""
     masks, images = _parted(files, _masks_lie_in)
-    images, aside = _image_folders(images)
+    images, aside = _without_maps(images)
     _refuse_loose(root, images, depth=1, expected="images in class folders only")
     nested = sorted({parts[0] for parts in images if len(parts) > 2 and parts[1].lower() in SPLIT_NAMES})
     if nested:
@@ -96,7 +96,8 @@ def splits(root: Path, files: Files) -> Listing:
     """The first folder is the split, the second the class."""
     _refuse_other_tops(root, files, SPLIT_NAMES)
     _refuse_loose(root, files, depth=2, expected="images in SPLIT/CLASS folders only")
-    return Listing([Found(parts, _unnested(parts)[1], SPLIT_NAMES[parts[0].lower()]) for parts in files])
+    unnested = _unnesting(files)
+    return Listing([Found(parts, unnested(parts)[1], SPLIT_NAMES[parts[0].lower()]) for parts in files])
 
 
 def mvtec(root: Path, files: Files) -> Listing:
@@ -111,12 +112,13 @@ def mvtec(root: Path, files: Files) -> Listing:
 
 def bmad(root: Path, files: Files) -> Listing:
     """Splits, with images in an img folder and masks in a label or anomaly_mask folder beside it."""
-    masks, images = _parted(files, lambda parts: _masks_lie_in(_unnested(parts)))
-    plain = _keyed(root, images, lambda parts: _without(_unnested(parts), IMAGE_FOLDERS))
+    unnested = _unnesting(files)
+    masks, images = _parted(files, lambda parts: _masks_lie_in(unnested(parts)))
+    plain = _keyed(root, images, lambda parts: _without(unnested(parts), IMAGE_FOLDERS))
     found = splits(root, plain).found
     return _with_masks(
         [(Found(plain[f.parts].relative_to(root).parts, f.class_name, f.split), _stem(f.parts)) for f in found],
-        _keyed(root, masks, lambda parts: _stem(_without(_unnested(parts), MASK_FOLDERS))),
+        _keyed(root, masks, lambda parts: _stem(_without(unnested(parts), MASK_FOLDERS))),
     )
 
 
@@ -216,24 +218,33 @@ def _masks_lie_in(parts: tuple[str, ...]) -> bool:
     return bool({*_lower(parts[:-1])} & {*MASK_FOLDERS})
 
 
-def _unnested(parts: tuple[str, ...]) -> tuple[str, ...]:
-    """Bring SPLIT/SPLIT/... to SPLIT/..., and SPLIT/SPLIT_label/... to SPLIT/label/..., as one archive of BMAD's is."""
-    split, inner = (*_lower(parts[:-1]), "", "")[:2]
-    if len(parts) < 4 or split not in SPLIT_NAMES or not inner.startswith(split):
-        return parts
-    rest = {"": (), "_label": ("label",)}.get(inner.removeprefix(split))
-    return parts if rest is None else (parts[0], *rest, *parts[2:])
+def _unnesting(files: Iterable[tuple[str, ...]]) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    """Return what brings SPLIT/SPLIT/... to SPLIT/... and SPLIT/SPLIT_label/... to SPLIT/label/..., of such archives.
+
+    Where other folders lie beside, a folder named as its split is a class.
+    """
+    below: dict[str, set[str]] = {}
+    for parts in files:
+        below.setdefault(parts[0], set()).add(parts[1].lower() if len(parts) > 2 else "")
+    nested = {
+        top for top, names in below.items()
+        if top.lower() in SPLIT_NAMES and names <= {top.lower(), f"{top.lower()}_label"}
+    }  # fmt: skip
+
+    def unnested(parts: tuple[str, ...]) -> tuple[str, ...]:
+        if parts[0] not in nested or len(parts) < 4:
+            return parts
+        return (parts[0], *(() if parts[1].lower() == parts[0].lower() else ("label",)), *parts[2:])
+
+    return unnested
 
 
-def _image_folders(files: Files) -> tuple[Files, Sequence[str]]:
-    """Keep of a class with a folder of images what lies in it; also say what was left out."""
-    with_folder = {parts[0] for parts in files if len(parts) > 2 and parts[1].lower() in IMAGE_FOLDERS}
-    aside, kept = _parted(
-        files, lambda parts: len(parts) > 2 and parts[0] in with_folder and parts[1].lower() not in IMAGE_FOLDERS
-    )
-    names = sorted({f"{parts[0]}/{parts[1]}" for parts in aside})
-    note = f"left out {counted(len(aside), 'file')} beside the images, in {', '.join(names[:3])}"
-    return kept, [note] if aside else []
+def _without_maps(files: Files) -> tuple[Files, Sequence[str]]:
+    """Leave out what is drawn of images and lies beside them; also say so."""
+    maps, images = _parted(files, lambda parts: bool({*_lower(parts[:-1])} & {*DRAWN_FOLDERS}))
+    names = sorted({"/".join(parts[:-1]) for parts in maps})
+    note = f"left out {counted(len(maps), 'file')} that are no images, in {', '.join(names[:3])}"
+    return images, [note] if maps else []
 
 
 def _parted(files: Files, test: Callable[[tuple[str, ...]], bool]) -> tuple[Files, Files]:

@@ -69,29 +69,30 @@ def axial_stack(path: Path) -> Float32[np.ndarray, "s h w"]:
 
 
 def check_places(segmentation: Path, volume: Path) -> None:
-    """Refuse a segmentation whose voxels, turned as its header says, lie elsewhere than those of its volume.
+    """Refuse a segmentation that is turned otherwise than its volume, and then lies elsewhere.
 
-    A mask that was saved without its volume's header would else be turned over without a word.
+    A mask that was saved without its volume's header would else be turned over without a word. Turned alike, voxels
+    belong together whatever the origin.
 
     Raises:
         UnreadableImageError: They are more than half a voxel apart.
     """
-    corners, size = _corners(volume)
-    moved = float(np.abs(_corners(segmentation)[0] - corners).max())
-    if moved > size / 2:
+    (corners, turn, size), (others, other_turn, _) = _corners(volume), _corners(segmentation)
+    moved = float(np.abs(others - corners).max())
+    if not np.array_equal(turn, other_turn) and moved > size / 2:
         cause = f"its header places it {moved:.3g} mm from its volume {volume.name}; save it with the volume's affine"
         raise UnreadableImageError(str(segmentation), cause)
 
 
-def _corners(path: Path) -> tuple[Float64[np.ndarray, "8 3"], float]:
-    """Return where the outermost voxels of the axial stack lie, in mm, and the smallest side of a voxel."""
+def _corners(path: Path) -> tuple[Float64[np.ndarray, "8 3"], Any, float]:
+    """Return where the outermost voxels of the axial stack lie, in mm, how it was turned, and a voxel's least side."""
     nibabel = require_nibabel()
     with _one_cause(path):
         image = _loaded(path)
         turn, shape = _turn(image), np.array(image.shape[:3])
         affine = image.affine @ nibabel.orientations.inv_ornt_aff(turn, shape)
         ends = np.array(list(np.ndindex(2, 2, 2))) * (shape[np.argsort(turn[:, 0])] - 1)
-        return nibabel.affines.apply_affine(affine, ends), float(min(nibabel.affines.voxel_sizes(affine)))
+        return nibabel.affines.apply_affine(affine, ends), turn, float(min(nibabel.affines.voxel_sizes(affine)))
 
 
 def _turn(image: Any) -> Any:

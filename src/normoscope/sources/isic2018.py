@@ -76,7 +76,7 @@ class ISIC2018:
         """Say which parts are absent, and whether images of one lesion are known."""
         absent = [part for part in PARTS if not self._table(part).is_file()]
         missing = [f"{self.path}: no part {' or '.join(absent)}."] if absent else []
-        if not self._groupings.is_file():
+        if "Training" not in absent and not self._groupings.is_file():
             why = f"for {self._groupings.name}, from the page of the other files, is not there"
             missing.append(f"{self.path}: images of one lesion may fall into different parts, {why}.")
         return tuple(missing)
@@ -100,20 +100,20 @@ class ISIC2018:
 def _lesions(table: Path) -> Mapping[str, str]:
     """Read which lesion an image shows."""
     columns = ["image", "lesion_id"]
-    rows = _table(table, columns)
+    rows = _rows_below(table, columns, more=True)
     for line, row in enumerate(rows, 2):
         if len(row) < len(columns) or not all(row[: len(columns)]):
             raise LayoutError(f"{table}, line {line}", "an image and a lesion", ",".join(row))
     return {row[0]: row[1] for row in rows}
 
 
-def _table(table: Path, columns: Sequence[str]) -> list[list[str]]:
-    """Read a table that begins with these columns, without its head."""
+def _rows_below(table: Path, columns: Sequence[str], *, more: bool = False) -> list[list[str]]:
+    """Read a table of these columns, and of more after them where they may be there, without its head."""
     try:
         rows = list(csv.reader(table.read_text("utf-8-sig").splitlines(), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise LayoutError(str(table), "a CSV table", f"one that cannot be read ({error})") from None
-    if not rows or rows[0][: len(columns)] != columns:
+    if not rows or (rows[0][: len(columns)] if more else rows[0]) != columns:
         raise LayoutError(
             str(table), "the columns " + ",".join(columns), ",".join(rows[0]) if rows else "an empty file"
         )
@@ -123,7 +123,7 @@ def _table(table: Path, columns: Sequence[str]) -> list[list[str]]:
 def _rows(table: Path) -> Iterator[tuple[str, str]]:
     """Walk through a table: image and class."""
     columns = ["image", *CLASSES.values()]
-    for line, row in enumerate(_table(table, columns), 2):
+    for line, row in enumerate(_rows_below(table, columns), 2):
         kinds = [kind for kind, mark in zip(columns[1:], row[1:], strict=False) if mark in ("1", "1.0")]
         if len(row) != len(columns) or not row[0] or len(kinds) != 1:
             raise LayoutError(f"{table}, line {line}", "an image and 1 in one of seven columns", ",".join(row))
