@@ -278,8 +278,8 @@ DATA: dict[str, DataSet] = {
         None,
         Absent(
             "RESC",
-            "https://github.com/DorisBao/BMAD, whose page links to a drive with Retina_RESC; of the challenge's own files, "
-            "AI Challenger 2018, no public address is known",
+            "https://github.com/DorisBao/BMAD, whose page links to a drive with Retina_RESC; of the challenge's own "
+            "files, AI Challenger 2018, no public address is known",
             "CC BY-NC-SA 4.0; the challenge's terms: see its site",
             "put BMAD's folders train, val and test, or Edema_trainingset and Edema_validationset, into "
             "$NORMOSCOPE_DATA/resc",
