@@ -39,7 +39,7 @@ from normoscope.randomisation import Verdict
 from normoscope.regions import Region
 from normoscope.sources import load
 from normoscope.transforms import Prepared, Preprocessor
-from normoscope.types import Sample
+from normoscope.types import Decomposes, Sample
 from normoscope.written import Written
 from toys import PHANTOM, Typed
 
@@ -302,7 +302,8 @@ def test_what_normals_share_their_scores_out_among_stands_beside(small_phantom: 
     normals = training_normals(fitted, small_phantom.collection)
     assert normals is not None
     (one,), _ = explain(fitted, test, normals)
-    every = fitted.detector.score_terms(normals.images.batch(spread(len(normals.samples))))  # type: ignore[attr-defined]
+    assert isinstance(fitted.detector, Decomposes)
+    every = fitted.detector.score_terms(normals.images.batch(spread(len(normals.samples))))
     assert one.usual == {name: pytest.approx(float(values.mean()), rel=1e-4) for name, values in every.items()}
     assert one.usual.keys() == one.terms.keys()
     assert "(of normals" in " ".join(sentences(one, fitted.calibration))
