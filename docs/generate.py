@@ -14,7 +14,7 @@ from typing import Any
 
 import normoscope as ns
 from normoscope import methods, protocols, registry, sources
-from normoscope.apps.cli import parser
+from normoscope.apps.cli import parser, shown
 from normoscope.map_kinds import CHECKED
 from normoscope.protocols._pages import markdown
 
@@ -38,14 +38,6 @@ def methods_page() -> str:
             f"## {name}\n\n```text\n{registry.docstring('methods', name)}\n```\n\n{head}" + "\n".join(rows) + "\n"
         )
     return "\n".join(parts)
-
-
-def shown(value: Any) -> str:
-    """Print a default as one would type it."""
-    value = getattr(value, "value", value)
-    return (
-        ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if value is None else str(value)
-    )
 
 
 def sources_page() -> str:

@@ -43,6 +43,14 @@ def test_calibrate_replaces_the_rule_keeps_the_old_one_and_prints_both(
     assert "0.2 false alarms per patient" in out
     assert "mean ± 3 sd, no guarantee" in out
     assert answered("evaluate", own_knn_model, *PHANTOM)["calibration"]["kind"] == "two-sided"
+    # the way back that the tutorial names
+    (own_knn_model / "calibration.json").write_text(before)
+    assert answered("evaluate", own_knn_model, *PHANTOM)["calibration"] == found["old"]
+
+
+def test_deviations_are_refused_where_no_rule_counts_them(own_knn_model: Path, refused: Callable[..., str]) -> None:
+    sentence = refused("calibrate", own_knn_model, *PHANTOM, "--k", "3", "--quiet")
+    assert sentence == "--k: expected to be used with --rule upper or two-sided, got 3.0."
 
 
 def test_calibrate_with_too_few_normals_is_refused_and_changes_nothing(
@@ -111,6 +119,9 @@ def test_reconstructions_are_rescored_at_fit_and_at_calibration(
     scoring = ["--residual", "ssim", "--sigma", "2", "--pooling", "top"]
     answered("fit", "pca", *PHANTOM, "--out", tmp_path / "plain")
     answered("fit", "pca", *PHANTOM, "--out", tmp_path / "ssim", *scoring)
+    told = [(tmp_path / name / "README.md").read_text() for name in ("plain", "ssim")]
+    assert "| score | the method's own score |" in told[0]
+    assert "| score | ssim residual of the reconstruction, top pooling; not the method's own score |" in told[1]
     answered("calibrate", tmp_path / "plain", *PHANTOM, *scoring)
     for name in ("plain", "ssim"):
         answered("score", tmp_path / name, *PHANTOM, "--out", tmp_path / f"{name}.csv")

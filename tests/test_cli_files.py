@@ -50,7 +50,19 @@ def test_inspect_counts_what_is_there(scans: Path, typed: Typed, answered: Calla
     said = typed("inspect", scans, "--quiet")[1]
     assert "note: no patient ids" in said
     # a fifth of thirty normals tests, a fifth of the others calibrates
-    assert "note: 5 normal images would calibrate, 19 are needed for 5 % false alarms" in said
+    told = "note: 5 normal images would calibrate, 19 are needed for 5 % false alarms"
+    assert told in said
+    assert "give more normals, or more of them to calibrate by --parts" in said
+    (scans / "train").mkdir()
+    (scans / "normal").rename(scans / "train" / "normal")
+    (scans / "val" / "normal").mkdir(parents=True)
+    for i in range(5):
+        (scans / "train" / "normal" / f"{i:02d}.png").rename(scans / "val" / "normal" / f"{i:02d}.png")
+    (scans / "test").mkdir()
+    (scans / "abnormal").rename(scans / "test" / "abnormal")
+    said = typed("inspect", scans, "--quiet", "--normal-class", "normal")[1]
+    assert told in said
+    assert "they are the official validation part, whatever --parts says: move training normals there" in said
 
 
 def test_inspect_keeps_every_fact_on_one_line_whatever_the_names_hold(tmp_path: Path, typed: Typed) -> None:
@@ -337,7 +349,7 @@ def test_paths_that_are_no_text_are_escaped_and_lose_no_work(scans: Path, typed:
     for words in (
         ("inspect", strange),
         ("fit", "knn", strange, *normal, "--out", model),
-        ("score", model, strange, *normal, "--out", table),
+        ("score", model, strange, "--out", table),
         ("evaluate", model, strange, *normal),
     ):
         code, out, _ = typed(*words)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_scores_have_their_columns_and_every_image_its_row(
 ) -> None:
     found = answered("score", knn_model, *PHANTOM, "--out", tmp_path / "new" / "scores.csv")
     text = (tmp_path / "new" / "scores.csv").read_text()
-    assert text.startswith("image_path,pred_score,pvalue,qvalue,pred_label,rule\n")
+    assert text.startswith("image_path,pred_score,pvalue,qvalue,pred_label,rule,patient_id,patient_pvalue\n")
     rows = scores_in(tmp_path / "new" / "scores.csv")
     assert len(rows) == found["images"] == 140
     assert sum(int(row["pred_label"]) for row in rows) == found["flagged"]
@@ -54,6 +55,34 @@ def test_scores_have_their_columns_and_every_image_its_row(
     rates = len(rows) * pvalues / called
     expected = [rates[pvalues >= p].min() for p in pvalues]
     np.testing.assert_allclose([float(row["qvalue"]) for row in rows], expected, rtol=1e-4)
+    # the rule counts patients: one is flagged where its largest score is
+    patients = {row["patient_id"] for row in rows}
+    flagged = {row["patient_id"] for row in rows if row["pred_label"] == "1"}
+    assert found["calibration"]["unit"] == "patient"
+    assert found["patients"] == {"scored": len(patients), "flagged": len(flagged)}
+    assert len(patients) < len(rows)
+    for row in rows:
+        own = [float(one["pvalue"]) for one in rows if one["patient_id"] == row["patient_id"]]
+        assert float(row["patient_pvalue"]) == min(own)
+        assert (float(row["patient_pvalue"]) <= 0.05) == (row["patient_id"] in flagged)
+
+
+def test_scores_name_patients_where_they_are_known_and_promise_for_them_what_the_rule_counts(
+    scans: Path, answered: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    answered("fit", "knn", scans, "--out", tmp_path / "m", "--parts", "50,0,50", "--false-alarms", "0.1")
+    (scans / "abnormal" / "06.png").write_bytes(b"no image")
+    words = ["score", tmp_path / "m", scans / "abnormal", "--skip-unreadable", "--out", tmp_path / "s.csv"]
+    found = answered(*words)
+    assert "patients" not in found
+    assert "patient_id" not in scores_in(tmp_path / "s.csv")[0]
+    found = answered(*words, "--group-regex", r".\.")
+    rows = scores_in(tmp_path / "s.csv")
+    assert found["patients"]["scored"] == 6
+    assert [row["patient_id"] for row in rows] == ["0.", "1.", "2.", "3.", "4.", "5.", "6."]
+    assert {row["patient_pvalue"] for row in rows} == {""}  # the rule counts images
+    assert [row["image_path"] for row in rows] == [f"0{i}.png" for i in range(7)]
+    assert [one["image_path"] for one in found["not_scored"]] == ["06.png"]
 
 
 def test_maps_that_fail_their_check_are_told_of(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +145,8 @@ def test_test_images_that_are_gone_are_counted(
         (scans / "abnormal" / f"{i:02d}.png").unlink()
     found = answered("evaluate", tmp_path / "m", scans)
     assert found["part"] == "the model's own test part, of which 4 of 12 images are gone"
+    (tmp_path / "elsewhere").symlink_to(scans)
+    assert answered("evaluate", tmp_path / "m", f"folder:{tmp_path}/elsewhere") == {**found, "data": ANY, "timing": ANY}
 
 
 def test_compare_tells_what_fitting_warned_of(answered: Callable[..., dict[str, Any]]) -> None:

@@ -87,6 +87,19 @@ def test_flat_can_be_chosen_for_nested_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_folders_of_patients_are_told_how_to_be_read(tmp_path: Path) -> None:
+    draw(tmp_path, *(f"all scans/P{i:02d}/a.png" for i in range(30)))
+    with pytest.raises(NormalClassError) as caught:
+        sources.load(f"{tmp_path}/all scans")
+    told = "where each folder is a patient's, -o layout=flat --normal-class 'all scans' --group-regex '^[^/]+'."
+    assert "P18, P19 and 10 more; pass --normal-class NAME_OR_INT; or, " in str(caught.value)
+    assert str(caught.value).endswith(told)
+    found = sources.load(
+        f"{tmp_path}/all scans", normal_class="all scans", group_regex="^[^/]+", options={"layout": "flat"}
+    )
+    assert (len({s.patient for s in found.samples}), {s.label for s in found.samples}) == (30, {0})
+
+
 @pytest.mark.parametrize("name", ["val", "valid", "validation", "VAL"])
 def test_split_folders_are_splits(tmp_path: Path, name: str) -> None:
     draw(tmp_path, "train/normal/a.png", f"{name}/normal/b.png", "test/sick/deep/c.png")

@@ -107,7 +107,7 @@ def test_the_models_own_training_and_held_out_images_are_found_by_name(conocc: M
 
 
 def test_other_data_show_no_training_image_and_say_so(conocc: Model, small_phantom: Partition) -> None:
-    other = dataclasses.replace(small_phantom.collection, spec="folder:elsewhere")
+    other = dataclasses.replace(small_phantom.collection, spec="folder:elsewhere", source="folder:elsewhere")
     groups, notes = fitted_groups(conocc, other)
     assert groups == []
     assert "not those the model was fitted on" in notes[0]

@@ -64,6 +64,28 @@ def test_records_of_the_same_data_are_equal_however_it_was_typed() -> None:
     assert sources.full_spec("phantom", options) == "phantom anatomy=brain seed=1"
 
 
+def test_a_place_is_the_same_from_every_folder_and_however_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans = tmp_path / "a" / "scans"
+    scans.mkdir(parents=True)
+    (tmp_path / "b" / "scans").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(scans)
+    asked = sources.place(str(scans))
+    monkeypatch.chdir(tmp_path / "a")
+    ways = ("scans", "./scans/", "../a/scans", "folder:scans", "folder:../link", str(tmp_path / "link"))
+    assert {sources.place(way) for way in ways} == {asked}
+    assert str(tmp_path) not in asked  # a record that is handed on does not tell the place
+    assert sources.place("scans", {"layout": "flat"}) != asked
+    monkeypatch.chdir(tmp_path / "b")
+    assert sources.place("scans") != asked
+    assert sources.place("phantom") != sources.place("phantom:brain")
+    recorded = {"spec": "scans", "place": asked}
+    assert sources.same_data(recorded, "../a/scans")
+    assert sources.same_data(recorded, "scans")  # as typed: model and data may have moved together
+    assert not sources.same_data({"spec": "../a/scans"}, str(scans))  # models of earlier versions tell no place
+
+
 def test_the_named_class_is_normal_and_every_other_is_not(tmp_path: Path) -> None:
     collection = sources.load(arrays(tmp_path), normal_class=1)
     assert [s.label for s in collection.samples] == [1, 0, 1, 0]

@@ -481,7 +481,9 @@ def test_the_latent_space_shows_training_held_out_and_scored_images(pca: Assessm
 
 
 def test_other_data_show_scored_images_alone_and_say_so(pca: Assessment) -> None:
-    other = dataclasses.replace(pca, collection=dataclasses.replace(pca.collection, spec="folder:elsewhere"))
+    other = dataclasses.replace(
+        pca, collection=dataclasses.replace(pca.collection, spec="folder:elsewhere", source="folder:elsewhere")
+    )
     html = render(other)
     assert "Training and held-out images are not shown: these data are not those" in Page(html).text
     assert html.count('<path class="latent-mark') == 40

@@ -25,6 +25,7 @@ EDITED = "expected a new file, or an earlier result of the same command, got "
     [
         (Written.SCORES, SCORES, SCORES.replace("rule", "rule,my_diagnosis")),
         (Written.SCORES, SCORES.replace("\n", "\r\n"), f"# joined\n{SCORES}"),
+        (Written.SCORES, SCORES.replace("\n", ",patient_id,patient_pvalue\n"), SCORES.replace("\n", ",patient_id\n")),
         (Written.REPORT, f"{PAGE}pca on scans – normoscope report</title>", f"{PAGE}normoscope explanations</title>"),
         (Written.EXPLANATION, f"\n{PAGE}a – why this score</title>", f"{PAGE}pca – normoscope report</title>"),
         (Written.EXPLANATION, '{\n "method": "pca",\n "preset": "quick"', '{"images": []}'),

@@ -33,7 +33,7 @@ The command line prints the sentence on one line and exits with code 2.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 __all__ = [
@@ -123,13 +123,18 @@ class LayoutError(DataError):
         super().__init__(f"{where}: expected {expected}, got {got}" + (f"; {todo}." if todo else "."))
 
 
+_SHOWN = 20
+"""Classes that a sentence lists."""
+
+
 class NormalClassError(DataError):
     """The normal class is never guessed; `found` lists the classes there are."""
 
-    def __init__(self, where: str, classes: Iterable[str], asked: str | None) -> None:
-        self.found = ", ".join(classes) or "none"
+    def __init__(self, where: str, classes: Sequence[str], asked: str | None, otherwise: str = "") -> None:
+        more = f" and {len(classes) - _SHOWN} more" if len(classes) > _SHOWN + 1 else ""
+        self.found = ", ".join(classes[:_SHOWN] if more else classes) + more or "none"
         head = "the normal class is not named" if asked is None else f"there is no class {asked!r}"
-        super().__init__(f"{where}: {head}; classes found: {self.found}; pass --normal-class NAME_OR_INT.")
+        super().__init__(f"{where}: {head}; classes found: {self.found}; pass --normal-class NAME_OR_INT{otherwise}.")
 
 
 class ImageShapeError(DataError, ValueError):

@@ -155,10 +155,13 @@ def _advice(
         notes.append("no normal image outside the official validation and test parts: nothing can be fitted on this")
     elif (given := _calibrating(collection)) < needed_for(_RATE):
         kind = "patients" if collection.grouped else "images"
+        official = any(sample.split == "validation" and sample.label == 0 for sample in collection.samples)
+        todo = "give more normals, or more of them to calibrate by --parts"
+        if official:
+            todo = "they are the official validation part, whatever --parts says: move training normals there"
         notes.append(
             f"{given} normal {kind} would calibrate, {needed_for(_RATE)} are needed for {100 * _RATE:.0f} % false "
-            "alarms: models of this data will have no rule and no p-values; give more normals, or more of them to "
-            "calibrate by --parts"
+            f"alarms: models of this data will have no rule and no p-values; {todo}"
         )
     depths = {shape.rsplit(" ", 1)[1] for shape in shapes}
     if len(depths) > 1:

@@ -26,6 +26,7 @@ from .provenance import record
 from .regions import NormalMaps
 from .rescoring import VarianceHead, check_scoring, check_select, fit_head, residual_map
 from .scoring import Residual, Scoring
+from .sources import Loaded, same_data
 from .splits import check_leakage
 from .transforms import Aspect, Prepared, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Pixels, Reconstructs, Run, Sample
@@ -109,6 +110,14 @@ class Model:
         if self.median is not None:
             found["median"] = self.median.to(images.device).expand_as(images)
         return found
+
+    @property
+    def scored_by(self) -> str:
+        """What a score is, in words."""
+        if self.scoring is None:
+            return "the method's own score"
+        residual, pooling = self.scoring.residual.value, self.scoring.pooling.value
+        return f"{residual} residual of the reconstruction, {pooling} pooling; not the method's own score"
 
     @property
     def localizes(self) -> bool:
@@ -206,7 +215,8 @@ class Model:
             OptionError: It was, with another class for the normal one.
         """
         data = self.provenance["data"]
-        if collection.spec != data["spec"]:
+        loaded = isinstance(collection, Loaded) and same_data(data, collection.source, collection.options)
+        if not loaded and collection.spec != data["spec"]:
             return False
         if collection.normal_class is not None and str(collection.normal_class) != str(data["normal_class"]):
             expected = f"{data['normal_class']!r}, which the model was fitted with on this data"

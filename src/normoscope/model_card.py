@@ -30,6 +30,7 @@ fitted on. It has not been validated for diagnosis, triage or any decision about
 | images | {counts} |
 | split | {p["split"]["rule"]}; by patient: {"yes" if p["split"]["by_patient"] else "no"} |
 | image size | {model.preprocessor.size} px, {model.preprocessor.channels} channel(s), {model.preprocessor.depth} |
+| score | {model.scored_by} |
 | rule | {model.calibration.status} |
 | p-values | {model.calibration.pvalue_note} |
 | seed | {p["seed"]} |

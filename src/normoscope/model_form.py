@@ -113,6 +113,7 @@ MODEL: Form = {
             "spec": _text,
             "source": _or_none(_text),
             "options": lambda value: value is None or (isinstance(value, dict) and all(map(_plain, value.values()))),
+            "place": _or_none(_text),
             "normal_class": _plain,
             "group_regex": _or_none(_text),
             "counts": dict.fromkeys(PARTS, _whole(0)),

@@ -18,7 +18,7 @@ from ._version import __version__
 from .fingerprints import processor
 from .images import BATCH
 from .partitions import Partition
-from .sources import Loaded
+from .sources import Loaded, place
 from .splits import PARTS
 from .types import Run
 
@@ -48,6 +48,7 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
             "spec": found.spec,
             "source": source,
             "options": dict(options),
+            "place": place(source, options),
             "normal_class": found.normal_class,
             "group_regex": found.group_regex,
             "hash": _data_hash(data.parts),

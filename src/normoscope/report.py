@@ -203,7 +203,7 @@ def _facts(found: Assessment) -> dict[str, str]:
         f"read as {seen.depth}",
         "Preprocessing": f"aspect {seen.aspect.value}; intensity {seen.intensity.value}, "
         f"{seen.low:.4g} to {seen.high:.4g} becomes 0 to 1",
-        "Scoring": _scoring(found),
+        "Scoring": found.model.scored_by,
         "p-values": found.model.calibration.pvalue_note if found.pvalues is not None else "none: not calibrated",
     }
 
@@ -226,13 +226,6 @@ def _space(found: Assessment, entropy: LatentEntropy | None, images: bool) -> La
     except TooFewImagesError:
         return None
     return None if view is None else latent_page(view, images=images)
-
-
-def _scoring(found: Assessment) -> str:
-    scoring = found.model.scoring
-    if scoring is None:
-        return "the method's own score"
-    return f"{scoring.residual.value} residual, {scoring.pooling.value} pooling"
 
 
 def _record(found: Assessment) -> dict[str, str]:

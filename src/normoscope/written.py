@@ -24,6 +24,7 @@ from typing import Any
 from .errors import OptionError
 
 __all__ = [
+    "PATIENTS",
     "Written",
     "WrittenFolder",
     "check_companions",
@@ -45,20 +46,24 @@ _SVG = rb'<svg xmlns="http://www\.w3\.org/2000/svg" font-family="sans-serif" vie
 
 _SCORES = ("image_path", "pred_score", "pvalue", "qvalue", "pred_label", "rule")
 
+PATIENTS = ("patient_id", "patient_pvalue")
+"""Further columns of scores, where every image's patient is known."""
+
 _MAPS = ("image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue", "sanity", "sanity_images")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
 
-def _header(columns: Sequence[str]) -> bytes:
-    return re.escape(",".join(columns)).encode() + rb"\r?\n"
+def _header(columns: Sequence[str], more: Sequence[str] = ()) -> bytes:
+    further = rf"(,{re.escape(','.join(more))})?" if more else ""
+    return f"{re.escape(','.join(columns))}{further}\r?\n".encode()
 
 
 class Written(Enum):
     """Kinds of files, by the pattern that their first bytes match."""
 
-    SCORES = _header(_SCORES)
+    SCORES = _header(_SCORES, PATIENTS)
     MAPS = _header(_MAPS)
     REPORT = _PAGE + rb"normoscope report</title>"
     EXPLANATION = _PAGE + rb'(normoscope explanations|why this score)</title>|\{\s*"method": "\w+",\s*"preset": "'
@@ -114,16 +119,25 @@ class Written(Enum):
             self.path(path)
         return folder
 
-    def table(self, rows: Iterable[Sequence[object]]) -> str:
-        """Return rows as CSV under this kind's header.
+    def table(self, rows: Iterable[Sequence[object]], more: Sequence[str] = ()) -> str:
+        """Return rows as CSV under this kind's header, with more columns where rows have them.
 
-        An image whose name a spreadsheet would take for a formula is called by the same path from here, `./=NAME`.
+        An image whose name a spreadsheet would take for a formula is called by the same path from here, `./=NAME`; any
+        other text of that kind gets an apostrophe.
         """
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow({Written.SCORES: _SCORES, Written.MAPS: _MAPS}[self])
-        writer.writerows([f"./{name}" if str(name).startswith(_FORMULA) else name, *cells] for name, *cells in rows)
+        writer.writerow([*{Written.SCORES: _SCORES, Written.MAPS: _MAPS}[self], *more])
+        writer.writerows(
+            [f"./{name}" if str(name).startswith(_FORMULA) else name, *map(_cell, cells)] for name, *cells in rows
+        )
         return file.getvalue()
+
+
+def _cell(value: object) -> object:
+    """Mark a text that a spreadsheet would take for a formula; a number, even a negative one, is none."""
+    text = str(value)
+    return f"'{text}" if text.startswith(_FORMULA) and not re.fullmatch(r"-?[\d.]+(e[-+]?\d+)?", text) else value
 
 
 _ANY = b""

@@ -70,7 +70,7 @@ def collection_of(args: Args, *, labelled: bool = True, model: Model | None = No
     """Load DATA; a model's own data keeps the normal class and the patients it was fitted with."""
     options = options_of(args)
     normal, patients = args.normal_class, args.group_regex
-    if model is not None and model.provenance["data"]["spec"] == sources.full_spec(args.data, options):
+    if model is not None and sources.same_data(model.provenance["data"], args.data, options):
         normal = model.provenance["data"]["normal_class"] if normal is None else normal
         patients = model.provenance["data"]["group_regex"] if patients is None else patients
     return sources.load(args.data, normal_class=normal, group_regex=patients, labelled=labelled, options=options)

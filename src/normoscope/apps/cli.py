@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TextIO, cast
 from .._version import __version__
 from ..errors import DISK_FULL, NormoscopeError
 
-__all__ = ["main", "parser"]
+__all__ = ["main", "parser", "shown"]
 
 EPILOG = """DATA is a path (folder, image, .npz, .csv, .parquet) or SOURCE:ARGUMENT, for instance
 medmnist:pneumoniamnist, folder:scans/ or phantom. Exit codes: 0 done, 1 unexpected failure, 2 wrong input,
@@ -41,6 +41,13 @@ there are masks), does the score follow when the map's highest pixels become wha
 map change when the weights are drawn anew. Random, centre, brightest-pixel and edge maps stand beside."""
 
 SELECTORS = ("planted", "knee", "dimension", "entropy")
+
+_DATA = "folder, .npz, .csv or .parquet file, or SOURCE:ARGUMENT (see 'normoscope list sources')"
+
+_MODEL = "folder that 'normoscope fit' wrote"
+
+_PRESET = """paper: the recipes' defaults, with the networks of some papers many hours; quick: mostly 20 epochs, for
+trying out (default: %(default)s)"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -150,7 +157,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     listing.add_argument("what", choices=["methods", "sources", "metrics", "protocols"])
 
     inspect = commands.add_parser("inspect", parents=[data, output], help="look at data before anything is fitted")
-    inspect.add_argument("data", metavar="DATA")
+    inspect.add_argument("data", metavar="DATA", help=_DATA)
 
     fit = commands.add_parser(
         "fit", parents=[data, split, scoring, run, output], help="fit a detector on normal images"
@@ -158,19 +165,21 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     fit.add_argument(
         "method", metavar="METHOD", help="one of 'normoscope list methods'; --help after it lists its options"
     )
-    fit.add_argument("data", metavar="DATA")
+    fit.add_argument("data", metavar="DATA", help=_DATA)
     fit.add_argument("--out", required=True, metavar="MODEL", help="model folder to write")
     fit.add_argument("--overwrite", action="store_true", help="replace the model folder if it exists")
     fit.add_argument(
         "--resume", action="store_true", help="go on from an interrupted run's checkpoints (MODEL.checkpoint)"
     )
     fit.add_argument("--restart", action="store_true", help="discard an interrupted run's checkpoints")
-    fit.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipe's defaults")
+    fit.add_argument("--preset", choices=["paper", "quick"], default="paper", help=_PRESET)
     fit.add_argument("--devices", type=int, default=1, help="processes that share every batch (default: %(default)s)")
     _false_alarms(fit)
     _method_options(fit, words)
 
-    score = commands.add_parser("score", parents=[data, run, output], help="score images with a model")
+    score = commands.add_parser(
+        "score", parents=[_data_options(normal=False), run, output], help="score images with a model"
+    )
     _model_and_data(score)
     score.add_argument("--out", required=True, metavar="CSV", help="scores file to write")
     score.add_argument(
@@ -192,14 +201,15 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         "explain", parents=[_data_options(patients=False), run, output], description=EXPLAIN,
         help="say why images have their scores: a page for each",
     )  # fmt: skip
-    explain.add_argument("model", metavar="MODEL")
+    explain.add_argument("model", metavar="MODEL", help=_MODEL)
     explain.add_argument("images", nargs="+", metavar="IMAGE",
                          help="an image file, DATA#NAME for one image of some data, or DATA for all of it")  # fmt: skip
     explain.add_argument("--out", required=True, metavar="DIR", help="folder of the pages and of explanations.json")
     explain.add_argument("--normals", metavar="DATA", help="where the model's own data are now; its training normals "
                          "become neighbours (default: where they were)")  # fmt: skip
     explain.add_argument("--most", type=_natural, default=20, metavar="N",
-                         help="refuse more images than this: each takes seconds (default: %(default)s)")  # fmt: skip
+                         help="refuse more images than this: each takes seconds, with a method whose "
+                         "every score is a search up to an hour (default: %(default)s)")  # fmt: skip
 
     sanity = commands.add_parser(
         "sanity", parents=[data, run, output], help="judge a model's maps beside maps that know nothing",
@@ -214,8 +224,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     compare.add_argument("methods", nargs="+", metavar="METHOD", 
                          help="NAME or NAME:FIELD=VALUE,FIELD=VALUE; residual, pooling and their numbers rescore it "
                          "without training again")  # fmt: skip
-    compare.add_argument("--data", required=True, metavar="DATA")
-    compare.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipes' defaults")
+    compare.add_argument("--data", required=True, metavar="DATA", help=_DATA)
+    compare.add_argument("--preset", choices=["paper", "quick"], default="paper", help=_PRESET)
     compare.add_argument("--seeds", type=int, default=1, metavar="N",
                          help="fit N times, with N seeds from --seed on (default: 1)")  # fmt: skip
     compare.add_argument("--out", metavar="JSON", help="also write the table with its provenance")
@@ -235,11 +245,11 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         description=SWEEP,
     )  # fmt: skip
     sweep.add_argument("method", metavar="METHOD", help="--help after it lists its options; they hold for all fits")
-    sweep.add_argument("data", metavar="DATA")
+    sweep.add_argument("data", metavar="DATA", help=_DATA)
     sweep.add_argument("--over", default="latent_dim", metavar="FIELD[=V1,V2,...]",
                        help="what varies, or 'method=NAME,NAME' (default: latent_dim=1,2,4,...,128)")  # fmt: skip
     sweep.add_argument("--out", required=True, metavar="DIR", help="folder of the result and of the finished fits")
-    sweep.add_argument("--preset", choices=["paper", "quick"], default="paper", help="paper: the recipe's defaults")
+    sweep.add_argument("--preset", choices=["paper", "quick"], default="paper", help=_PRESET)
     sweep.add_argument("--seeds", type=int, default=3, metavar="N", help="fits per value (default: %(default)s)")
     sweep.add_argument(
         "--selector", choices=SELECTORS, default=SELECTORS[0], help="what chooses (default: %(default)s)"
@@ -256,7 +266,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     _false_alarms(calibrate)
     calibrate.add_argument("--rule", choices=["conformal", "upper", "two-sided"], default="conformal",
                            help="upper and two-sided: mean ± k sd, no guarantee")  # fmt: skip
-    calibrate.add_argument("--k", type=float, default=2.0, help="standard deviations of the mean ± k sd rules")
+    calibrate.add_argument("--k", type=float, help="standard deviations, above 0, of upper and two-sided (default: 2)")
 
     report = commands.add_parser("report", parents=[data, run, output], help="write a self-contained HTML report")
     _model_and_data(report)
@@ -282,6 +292,14 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     reproduce.add_argument("--out", default="results", metavar="DIR", help="folder of tables, figures and jobs "
                            "(default: %(default)s)")  # fmt: skip
     return top
+
+
+def shown(value: Any) -> str:
+    """Print a setting's value as one would type it."""
+    value = getattr(value, "value", value)
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return "none" if value is None else str(value)
 
 
 def _natural(text: str) -> int:
@@ -320,16 +338,21 @@ def _parent() -> argparse.ArgumentParser:
     return argparse.ArgumentParser(add_help=False)
 
 
-def _data_options(*, patients: bool = True) -> argparse.ArgumentParser:
+def _data_options(*, patients: bool = True, normal: bool = True) -> argparse.ArgumentParser:
     options = _parent()
     group = options.add_argument_group("data")
-    group.add_argument("--normal-class", metavar="NAME_OR_INT", help="the class that is normal; never guessed")
+    if normal:
+        group.add_argument("--normal-class", metavar="NAME_OR_INT", help="name or number of the class that is normal "
+                           "(default: the one class that is named normal or good)")  # fmt: skip
+    else:
+        options.set_defaults(normal_class=None)
     if patients:
         group.add_argument(
             "--group-regex", metavar="REGEX", help="patient id inside the image name: first group or whole match"
         )
     group.add_argument("--skip-unreadable", action="store_true", help="go on without unreadable images, and list them")
-    group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE", help="field of the source")
+    group.add_argument("-o", "--option", action="append", default=[], metavar="KEY=VALUE",
+                       help="field of the source (docs/reference/sources.md), for instance layout=flat")  # fmt: skip
     return options
 
 
@@ -340,7 +363,8 @@ def _run_options() -> argparse.ArgumentParser:
                        help="seed of all randomness but the split's (default: %(default)s)")  # fmt: skip
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 ... (default: %(default)s)")
     group.add_argument("--precision", choices=["auto", "float32", "bf16"], default="auto",
-                       help="auto: bf16 where the hardware has it")  # fmt: skip
+                       help="auto: bf16 where the hardware has it; float32 to compare machines "
+                       "(default: %(default)s)")  # fmt: skip
     group.add_argument("--threads", type=int, help="processor threads (default: torch's own choice)")
     return options
 
@@ -363,38 +387,54 @@ def _split_options() -> argparse.ArgumentParser:
         "--image-size",
         type=int,
         default=0,
-        help="side in pixels; 0: the images' own where all share one square size up to 256, else 64",
+        help="side in pixels, 8 to 1024; 0: that of the first 64 training images where all are square, of one size and "
+        "8 to 256 pixels wide, else 64 (default: 0)",
     )
-    group.add_argument("--image-channels", type=int, default=0, choices=[0, 1, 3], help="0: automatic")
+    group.add_argument("--image-channels", type=int, default=0, choices=[0, 1, 3], help="1: grey, 3: colour, "
+                       "0: colour where one of the first 64 training images has it (default: 0)")  # fmt: skip
     group.add_argument(
-        "--aspect", choices=["pad", "crop", "squash"], default="pad", help="for images that are not square"
+        "--aspect",
+        choices=["pad", "crop", "squash"],
+        default="pad",
+        help="images that are not square: pad with black, crop the centre, or squash (default: %(default)s)",
     )
     group.add_argument("--intensity", choices=["minmax", "percentile", "zscore", "standardise", "local-contrast"],
-                       default="minmax", help="how grey values are mapped (default: %(default)s)")  # fmt: skip
+                       default="minmax", help="what becomes 0 and 1 (what lies outside is cut off); minmax: the "
+                       "darkest and brightest value of all training normals, percentile: their 0.5 and 99.5 %%, "
+                       "zscore: their mean ± 3 sd; each image by itself first, for scanners or windows that differ: "
+                       "standardise (mean 0, sd 1), local-contrast (each pixel by its surroundings) "
+                       "(default: %(default)s)")  # fmt: skip
     return options
 
 
 def _scoring_options() -> argparse.ArgumentParser:
     options = _parent()
-    group = options.add_argument_group("scoring of reconstructions (default: the method's own)")
+    group = options.add_argument_group(
+        "scoring by the reconstruction",
+        "in place of the method's own score and map; a residual alone is averaged, a pooling alone is of the squared "
+        "residual. Of local_gaussian that is the residual of its linear subspace, without its Gaussians.",
+    )
     group.add_argument("--residual", choices=RESIDUALS, help="comparison at a pixel; normalised: squared "
                        "over the image's gradient energy, the -gradient ones "
                        "differentiate the method's loss, variance is learnt on select normals")  # fmt: skip
     group.add_argument("--sigma", type=float, help="window of the ssim residual in pixels (default: 1.5)")
-    group.add_argument("--pooling", choices=["mean", "top", "maximum"], help="how a map becomes a score")
+    group.add_argument("--pooling", choices=["mean", "top", "maximum"], help="how a map becomes a score: its mean, the "
+                       "mean of its largest values, or the largest once it is smoothed")  # fmt: skip
     group.add_argument("--fraction", type=float, help="share of pixels that 'top' averages (default: 0.02)")
     group.add_argument("--smoothing", type=float, help="blur in pixels before 'maximum' (default: 2)")
     return options
 
 
 def _model_and_data(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL")
-    command.add_argument("data", metavar="DATA")
+    command.add_argument("model", metavar="MODEL", help=_MODEL)
+    command.add_argument("data", metavar="DATA", help=_DATA)
 
 
 def _false_alarms(command: argparse.ArgumentParser) -> None:
     command.add_argument("--false-alarms", type=_rate, default=0.05, metavar="RATE",
-                         help="wished false-alarm rate on normals (default: %(default)s)")  # fmt: skip
+                         help="wished false-alarm rate on normals, between 0 and 1; needs 1/RATE - 1 calibration "
+                         "normals (patients where they are known), so 19 for 0.05, 99 for 0.01 "
+                         "(default: %(default)s)")  # fmt: skip
 
 
 def _method_options(fit: argparse.ArgumentParser, words: Sequence[str]) -> None:
@@ -412,10 +452,9 @@ def _method_options(fit: argparse.ArgumentParser, words: Sequence[str]) -> None:
     help_texts = methods.field_help(cls)
     group = fit.add_argument_group(f"options of {named} (defaults: preset paper)")
     for field in dataclasses.fields(cls):
-        default = getattr(field.default, "value", field.default)
         text = help_texts.get(field.name, "").replace("%", "%%")
         group.add_argument(f"--{field.name.replace('_', '-')}", dest=f"method_{field.name}", metavar="VALUE",
-                           help=f"{text} (default: {default})")  # fmt: skip
+                           help=f"{text} (default: {shown(field.default)})")  # fmt: skip
 
 
 def _first_positional(command: argparse.ArgumentParser, words: Sequence[str]) -> str | None:

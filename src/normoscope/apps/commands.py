@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -24,11 +25,11 @@ from ..own_images import chosen
 from ..partitions import Partition, partition
 from ..persistence import check_target, load_model, replace_calibration, save_model
 from ..randomisation import Verdict
-from ..splits import PARTS
+from ..splits import PARTS, patients_of
 from ..statistics import false_discovery_rates
 from ..transforms import Prepared
 from ..types import Collection, Sample
-from ..written import Written, write_atomically
+from ..written import PATIENTS, Written, write_atomically
 from .arguments import (
     SCORING,
     Args,
@@ -68,7 +69,9 @@ def score(args: Args) -> int:
     began = time.perf_counter()
     scores = model.scores(prepared.images, progress=run.progress)
     seconds = time.perf_counter() - began
-    write_atomically(out, _scores_csv(model, prepared, scores))
+    kept = {sample.name for sample in prepared.samples}
+    left_out = [sample for sample in collection.samples if sample.name not in kept]
+    write_atomically(out, _scores_csv(model, prepared, scores, left_out))
     if maps:
         from ..heatmaps import write_maps
 
@@ -83,12 +86,19 @@ def score(args: Args) -> int:
         "images": len(scores),
         "seen": model.seen(prepared),
         "flagged": None if flags is None else int(flags.sum()),
-        "not_scored": [{"image_path": p.file, "cause": p.cause} for p in prepared.problems],
+        "not_scored": [
+            {"image_path": sample.name, "cause": p.cause} for sample, p in zip(left_out, prepared.problems, strict=True)
+        ],
         "calibration": calibration_json(model),
         "timing": {"score_seconds": seconds, "score_images_per_second": len(scores) / seconds if seconds else None},
         "hardware": {"device": str(run.torch_device), "threads": torch.get_num_threads()},
     }
     flagged = "not calibrated" if flags is None else f"{int(flags.sum())} of {len(scores)} flagged"
+    patients = patients_of(prepared.samples)
+    if patients and flags is not None:
+        reached = len({patient for patient, flag in zip(patients, flags, strict=True) if flag})
+        content["patients"] = {"scored": len({*patients}), "flagged": reached}
+        flagged += f"; of {reached} of {len({*patients})} patients"
     rows = [
         ["model", f"{args.model}: {model.method} (preset {model.preset})"],
         ["images", f"{len(scores)} scored, {len(prepared.problems)} not readable"],
@@ -110,8 +120,12 @@ def score(args: Args) -> int:
     return 0
 
 
-def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64]) -> str:
-    """Write image_path, pred_score, pvalue, qvalue, pred_label, rule; empty where there is nothing to say."""
+def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64], left_out: Sequence[Sample]) -> str:
+    """Write image_path, pred_score, pvalue, qvalue, pred_label, rule; empty where there is nothing to say.
+
+    Where every image's patient is known, patient_id and patient_pvalue follow: a patient's largest score is compared
+    with calibration patients' largest, so its p-value stays empty where the rule counts images.
+    """
     c = model.calibration
     known = c.calibrated
     pvalues, flags = c.pvalues(scores), c.flags(scores)
@@ -121,8 +135,18 @@ def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64
     for i, (sample, value) in enumerate(zip(prepared.samples, scores.tolist(), strict=True)):
         row = [f"{pvalues[i]:.6g}", f"{qvalues[i]:.6g}", int(flags[i])] if flags is not None else ["", "", ""]
         rows.append([sample.name, repr(value), *row, rule])
-    rows += [[problem.file, "", "", "", "", f"not scored: {problem.cause}"] for problem in prepared.problems]
-    return Written.SCORES.table(rows)
+    for sample, problem in zip(left_out, prepared.problems, strict=True):
+        rows.append([sample.name, "", "", "", "", f"not scored: {problem.cause}"])
+    patients = patients_of([*prepared.samples, *left_out])
+    if not patients:
+        return Written.SCORES.table(rows)
+    smallest: dict[str, float] = {}
+    if known and c.unit == "patient":
+        for patient, pvalue in zip(patients, pvalues.tolist(), strict=False):
+            smallest[patient] = min(pvalue, smallest.get(patient, 1.0))
+    for row, patient in zip(rows, patients, strict=True):
+        row += [patient, f"{smallest[patient]:.6g}" if patient in smallest else ""]
+    return Written.SCORES.table(rows, PATIENTS)
 
 
 def evaluate(args: Args) -> int:
@@ -249,6 +273,8 @@ def _comparison_text(found: Comparison, args: Args) -> str:
 
 def calibrate(args: Args) -> int:
     """Set a model's rule anew; the old calibration is kept beside it."""
+    if args.k is not None and args.rule == "conformal":
+        raise OptionError("--k", args.k, "to be used with --rule upper or two-sided")
     run = run_of(args)
     model = load_model(args.model, run)
     collection = collection_of(args, model=model)
@@ -266,8 +292,8 @@ def calibrate(args: Args) -> int:
         note(f"{copies} images left out: exact copies of others, which are no further normals", args.quiet)
         prepared = chosen(prepared, np.asarray(first))
     renewed = model.calibrated(
-        prepared.images, [s.patient for s in prepared.samples], alpha=args.false_alarms, kind=args.rule, k=args.k,
-        scoring=scoring_of(args), data="" if own else collection.spec,
+        prepared.images, [s.patient for s in prepared.samples], alpha=args.false_alarms, kind=args.rule,
+        k=2.0 if args.k is None else args.k, scoring=scoring_of(args), data="" if own else collection.spec,
     )  # fmt: skip
     others = {} if own else {RECALIBRATE: prepared.contents}
     cut = {part: model.parts[part] for part in PARTS}
@@ -282,6 +308,7 @@ def calibrate(args: Args) -> int:
     kept = replace_calibration(replace(renewed, parts=cut | others), args.model)
     content = {"old": calibration_json(model), "new": calibration_json(renewed), "kept": str(kept)}
     rows = [["old", model.calibration.status], ["new", renewed.calibration.status], ["old kept in", str(kept)]]
+    rows += [["new score", renewed.scored_by]] if renewed.scored_by != model.scored_by else []
     emit("calibrate", content, table(rows), args.json)
     return 0
 

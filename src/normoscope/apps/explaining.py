@@ -93,7 +93,7 @@ def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> 
         return [("", Sample(printable(text), partial(read_image, path)))]
     data, name = (text, None) if path.exists() else _parted(text)
     options, normal, patients = options_of(args), args.normal_class, None
-    if sources.full_spec(data, options) == recorded["spec"]:
+    if sources.same_data(recorded, data, options):
         normal = recorded["normal_class"] if normal is None else normal
         patients = recorded["group_regex"]
     loaded = sources.load(data, normal_class=normal, group_regex=patients, labelled=False, options=options)

@@ -150,6 +150,7 @@ def _fit_text(model: Model, target: Path) -> str:
         ["by patient", "yes" if p["split"]["by_patient"] else "no: ids are unknown, or official parts share patients"],
         ["size", f"{model.preprocessor.size} px, {model.preprocessor.channels} channel(s), {model.preprocessor.depth}"],
         ["fitted in", f"{p['training']['seconds']:.1f} s" + (f", {speed:,.0f} images/s" if speed else "")],
+        ["score", model.scored_by],
         ["rule", model.calibration.status],
         ["model", str(target)],
     ]

@@ -8,6 +8,7 @@ layout itself does not say which class is normal, the user must.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib
 import inspect
 import os
@@ -15,13 +16,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ..errors import LayoutError, NormalClassError, OptionError
 from ..registry import members
 from ..types import Collection, Sample, Source
 
-__all__ = ["Loaded", "full_spec", "load", "names", "parse", "source_class"]
+__all__ = ["Loaded", "full_spec", "load", "names", "parse", "place", "same_data", "source_class"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +137,24 @@ def full_spec(spec: str, options: Mapping[str, str] | None = None) -> str:
     return " ".join([spec, *(f"{key}={value}" for key, value in sorted((options or {}).items()))])
 
 
+def place(spec: str, options: Mapping[str, str] | None = None) -> str:
+    """Return what identifies the data from whichever folder, and however, its path is typed.
+
+    It is a digest: a record that is handed on need not tell where on a disk the data lie.
+    """
+    head, _, rest = spec.partition(":")
+    path = Path(rest if head in names() else spec).expanduser()
+    if path.exists() and path != Path():
+        kind = head if head in names() else _kind_of(path)
+        spec = f"{kind}:{path.resolve()}"
+    return hashlib.blake2b(os.fsencode(full_spec(spec, options)), digest_size=16).hexdigest()
+
+
+def same_data(recorded: Mapping[str, Any], spec: str, options: Mapping[str, str] | None = None) -> bool:
+    """Tell whether a record's data are these: the same text was typed, or it leads to the same place."""
+    return recorded["spec"] == full_spec(spec, options) or recorded.get("place") == place(spec, options)
+
+
 def load(
     spec: str,
     *,
@@ -200,16 +219,17 @@ def _normal_class(spec: str, source: Source, classes: set[str], asked: str | int
     aliases = source.aliases()
     titles = _titles(source)
     shown = [f"{c} ({titles[c]})" if c in titles else c for c in sorted(classes)]
+    otherwise = getattr(source, "no_classes", lambda count: "")(len(classes))
     if asked is not None:
         chosen = aliases.get(str(asked), str(asked))
         if chosen not in classes:
-            raise NormalClassError(spec, shown, str(asked))
+            raise NormalClassError(spec, shown, str(asked), otherwise)
         return chosen
     named = [name for name in classes if name.lower() in source.default_normal]
     if len(named) == 1:  # "good" beside "normal" would be a guess
         return named[0]
     if labelled:
-        raise NormalClassError(spec, shown, None)
+        raise NormalClassError(spec, shown, None, otherwise)
     return None
 
 

@@ -1,13 +1,21 @@
 """A folder of images: normal/ and abnormal/, or the MVTec, BMAD and MedIAnomaly layouts as they are, masks included.
 
-PNG, JPEG, TIFF, WebP and BMP, 8- and 16-bit, grey and colour. The layout is told from the folders' names; its list
-stands in `_layouts`. A class is called as its folder; the normal one is found where a folder is named `normal` or
-`good`. Every file counts: one that is not an image is reported when it is read, and side files (.txt, .csv ...) are
-counted in a note.
+    flat         DIR/**                           one class, named as the folder; also for a folder per patient
+    classes      DIR/CLASS/**                     masks under the same names in a folder label, mask, anomaly_mask ...
+    splits       DIR/{train,valid,test}/CLASS/**
+    mvtec        splits, and ground_truth/CLASS/STEM_mask.png
+    bmad         splits, with CLASS/{img,label}/
+    medianomaly  images/ and data.json
+
+PNG, JPEG, TIFF, WebP and BMP, 8- and 16-bit, grey and colour. The layout is told from the folders' names; `flat` has to
+be asked for where there are folders: `-o layout=flat --normal-class DIR --group-regex '^[^/]+'` reads a folder per
+patient. A class is called as its folder; the normal one is found where a folder is named `normal` or `good`. Every file
+counts: one that is not an image is reported when it is read, and side files (.txt, .csv ...) are counted in a note.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -29,6 +37,10 @@ SIDE_FILES = (
     *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".ini", ".log", ".db", ".md5"),
     *(".md", ".rst", ".html", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".sh"),
 )
+
+
+_MANY = 6
+"""So many folders may rather be patients than classes."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,13 @@ class Folder:
     def notes(self) -> tuple[str, ...]:
         """Say which files were left out, and which masks are missing."""
         return self._content[1]
+
+    def no_classes(self, count: int) -> str:
+        """Say what else to type where so many folders of classes may be patients."""
+        if count < _MANY or self.layout == "flat":
+            return ""
+        name = shlex.quote(Path(self.path).expanduser().resolve().name)
+        return f"; or, where each folder is a patient's, -o layout=flat --normal-class {name} --group-regex '^[^/]+'"
 
     @cached_property
     def _content(self) -> tuple[Sequence[Sample], tuple[str, ...]]:
