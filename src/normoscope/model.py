@@ -55,7 +55,7 @@ class Model:
     Args:
         method: The method's name, as in `methods/`.
         recipe: Its hyperparameters.
-        preset: Where they came from: paper, quick or python.
+        preset: Where they came from: paper, quick or python, and what was changed.
         preprocessor: Fitted on the training normals.
         detector: The fitted method.
         calibration: From *calibrate* normals.
