@@ -123,11 +123,19 @@ def test_scores_that_repeat_have_no_band_for_their_histogram() -> None:
     assert Calibration.fit(np.append(rng.random(59), 0.5)).usual_shares(200, 10) is not None
 
 
+def test_without_any_calibration_score_there_is_no_pvalue() -> None:
+    with pytest.raises(NotCalibratedError, match="not calibrated: 19 normals needed, 0 given"):
+        Calibration.fit(np.empty(0)).pvalues(np.array([1.0]))
+    assert Calibration.fit(np.arange(4.0)).pvalues(np.array([9.0])).tolist() == [0.2]  # few, and no rule at 5 %
+
+
 def test_scores_that_are_no_numbers_and_patients_of_another_length_are_refused() -> None:
     fitted = Calibration.fit(np.arange(40.0))
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(ScoresError, match="anomaly scores: expected finite numbers, got 1 of 2 that are not"):
             fitted.pvalues(np.array([bad, 100]))
+        with pytest.raises(ScoresError, match="anomaly scores: expected finite numbers, got 1 of 2 that are not"):
+            fitted.flags(np.array([bad, 100]))  # nan would pass for normal
         with pytest.raises(ScoresError, match="got 1 of 41 that are not"):
             Calibration.fit(np.append(np.arange(40.0), bad))
     for patients in (["a", "b"], ["a", None]):

@@ -120,8 +120,8 @@ def test_reconstructions_are_rescored_at_fit_and_at_calibration(
     answered("fit", "pca", *PHANTOM, "--out", tmp_path / "plain")
     answered("fit", "pca", *PHANTOM, "--out", tmp_path / "ssim", *scoring)
     told = [(tmp_path / name / "README.md").read_text() for name in ("plain", "ssim")]
-    assert "| score | the method's own score |" in told[0]
-    assert "| score | ssim residual of the reconstruction, top pooling; not the method's own score |" in told[1]
+    assert "| score | the method's own |" in told[0]
+    assert "| score | ssim residual (sigma 2), top (fraction 0.02) pooling, in place of the method's own |" in told[1]
     answered("calibrate", tmp_path / "plain", *PHANTOM, *scoring)
     for name in ("plain", "ssim"):
         answered("score", tmp_path / name, *PHANTOM, "--out", tmp_path / f"{name}.csv")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +215,29 @@ def test_orientation_is_honoured_by_every_decoder(tmp_path: Path, orientation: i
     assert_reads(tmp_path / "8.tif", turned)
     tifffile.imwrite(tmp_path / "16.tif", RGB8.astype(np.uint16), photometric="rgb", extratags=tag)
     assert_reads(tmp_path / "16.tif", turned.astype(np.uint16))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".webp", ".bmp"])
+def test_bytes_and_texts_name_an_image_too(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(RGB8).save(path)
+    for given in (str(path), path.read_bytes()):
+        assert np.array_equal(read_image(given), read_image(path))
+        assert image_size(given) == (7, 9)
+    with pytest.raises(UnreadableImageError, match=r"^the given bytes: the file is"):
+        read_image(path.read_bytes()[: 40 if suffix != ".bmp" else 60])
+    with pytest.raises(TypeError, match="named by its path or given as bytes, not as BytesIO"):
+        read_image(io.BytesIO(path.read_bytes()))  # type: ignore[arg-type]
+
+
+def test_decoding_in_threads_leaves_the_process_as_it_was(tmp_path: Path) -> None:
+    Image.fromarray(GREY8).save(tmp_path / "a.tif", compression="tiff_lzw")
+    error, filters = os.fstat(2), list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(read_image, [tmp_path / "a.tif"] * 400))
+    assert all(np.array_equal(one, GREY8) for one in found)
+    assert os.path.samestat(os.fstat(2), error)  # where lines go, and which warnings are shown
+    assert warnings.filters == filters
 
 
 def test_the_content_decides_not_the_name(tmp_path: Path) -> None:

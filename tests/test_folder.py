@@ -94,6 +94,9 @@ def test_folders_of_patients_are_told_how_to_be_read(tmp_path: Path) -> None:
     told = "where each folder is a patient's, -o layout=flat --normal-class 'all scans' --group-regex '^[^/]+'."
     assert "P18, P19 and 10 more; pass --normal-class NAME_OR_INT; or, " in str(caught.value)
     assert str(caught.value).endswith(told)
+    with pytest.raises(NormalClassError) as caught:
+        sources.load(f"{tmp_path}/all scans", normal_class="al scans")  # who names a class knows what classes are
+    assert "patient's" not in str(caught.value)
     found = sources.load(
         f"{tmp_path}/all scans", normal_class="all scans", group_regex="^[^/]+", options={"layout": "flat"}
     )

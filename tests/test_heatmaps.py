@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from normoscope import methods, sources
-from normoscope.errors import OptionError
+from normoscope.errors import OptionError, ScoresError
 from normoscope.heatmaps import FLOOR, colour, file_names, greyscale, overlay, write_maps
 from normoscope.model import Model, _full_scale, fit
 from normoscope.partitions import Partition, partition
@@ -73,8 +73,11 @@ def test_colour_images_keep_their_colours() -> None:
 
 
 def test_a_scale_of_nothing_is_refused() -> None:
-    with pytest.raises(OptionError, match=r"scale: expected a pixel score above 0, got 0\.0"):
-        overlay(GREY, np.zeros((4, 4)), 0.0)
+    for scale in (0.0, None):
+        with pytest.raises(OptionError, match=r"scale: expected a pixel score above 0, which calibration normals set"):
+            overlay(GREY, np.zeros((4, 4)), scale)
+    with pytest.raises(ScoresError, match="an anomaly map: expected finite numbers, got 1 that are not"):
+        overlay(GREY, np.diag([np.nan, 0, 0, 0]), 1.0)
 
 
 def test_normals_stay_blank_and_one_in_twenty_reaches_the_scale(pca: Model, data: Partition) -> None:

@@ -75,6 +75,10 @@ def test_a_place_is_the_same_from_every_folder_and_however_it_is_typed(
     monkeypatch.chdir(tmp_path / "a")
     ways = ("scans", "./scans/", "../a/scans", "folder:scans", "folder:../link", str(tmp_path / "link"))
     assert {sources.place(way) for way in ways} == {asked}
+    monkeypatch.chdir(scans)
+    assert {sources.place(way) for way in (".", "folder:.", "../scans")} == {asked}
+    for text in ("~nobody here/x", "x" * 5000, "a\0b"):
+        assert sources.place(text) == sources.place(text) != asked
     assert str(tmp_path) not in asked  # a record that is handed on does not tell the place
     assert sources.place("scans", {"layout": "flat"}) != asked
     monkeypatch.chdir(tmp_path / "b")
@@ -84,6 +88,16 @@ def test_a_place_is_the_same_from_every_folder_and_however_it_is_typed(
     assert sources.same_data(recorded, "../a/scans")
     assert sources.same_data(recorded, "scans")  # as typed: model and data may have moved together
     assert not sources.same_data({"spec": "../a/scans"}, str(scans))  # models of earlier versions tell no place
+
+
+def test_a_path_is_never_taken_for_a_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("phantom").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save("phantom/a.png")
+    for path in (Path("phantom"), tmp_path / "phantom"):
+        found = sources.load(path, labelled=False)
+        assert [sample.name for sample in found.samples] == ["a.png"]
+        assert sources.same_data({"spec": found.spec, "place": sources.place(found.source)}, str(tmp_path / "phantom"))
 
 
 def test_the_named_class_is_normal_and_every_other_is_not(tmp_path: Path) -> None:

@@ -193,6 +193,58 @@ def test_images_of_another_shape_are_refused() -> None:
         model.scores(as_images(np.zeros((3, 20, 20), np.uint8)))
 
 
+def test_images_that_were_prepared_otherwise_are_refused() -> None:
+    data = cut(toy())
+    model = ns.fit("pca", PCA(), data)
+    with pytest.raises(OptionError, match="images: expected those of this model's prepare or prepare_arrays, got"):
+        model.scores(as_images(np.zeros((3, 28, 28), np.uint8)))  # in range, but not on the scale that was fitted
+
+
+def test_arrays_are_prepared_as_files_are() -> None:
+    data = cut(toy())
+    model = ns.fit("pca", PCA(), data)
+    samples = data.samples["test"]
+    arrays = [sample.read() for sample in samples]
+    found = model.prepare_arrays(arrays)
+    assert [sample.name for sample in found.samples][:2] == ["array 0", "array 1"]
+    np.testing.assert_array_equal(model.scores(found.images), model.scores(data.images["test"]))
+    assert model.seen(model.prepare_arrays([data.samples["train"][0].read(), arrays[0]], ["a", "b"])) == 1
+    for names in (["a"], ["a", "a"]):
+        with pytest.raises(OptionError, match="names: expected 2, one of its own per array, got '1 different ones'"):
+            model.prepare_arrays(arrays[:2], names)
+
+
+@pytest.mark.parametrize(
+    ("array", "cause"),
+    [
+        (np.zeros((28, 28, 4), np.uint8), r"expected numbers \(h, w\) or \(h, w, 3\), got 28 x 28 x 4 of uint8"),
+        (np.zeros((1, 28, 28), np.uint8), "got 1 x 28 x 28 of uint8"),
+        (np.zeros((0, 5), np.uint8), "got 0 x 5 of uint8"),
+        (np.zeros((28, 28), complex), "got 28 x 28 of complex128"),
+        (None, "got a single value of object"),
+        (np.zeros((28, 28), np.int32), "expected uint8 pixels as in the training images, got int32"),
+        (np.full((28, 28), np.nan, np.float32), "784 of its values are NaN or infinite; replace them"),
+    ],
+)
+def test_arrays_that_are_no_images_are_named(array: NDArray[np.generic], cause: str) -> None:
+    model = ns.fit("pca", PCA(), cut(toy()))
+    good = np.zeros((30, 20), np.uint8)
+    with pytest.raises(UnreadableImagesError, match=f"scan 7: .*{cause}"):
+        model.prepare_arrays([good, array], ["fine", "scan 7"])
+
+
+def test_an_image_that_is_gone_since_it_was_read_ends_nothing() -> None:
+    data = cut(toy())
+    model = ns.fit("pca", PCA(), data)
+
+    def gone() -> Pixels:
+        raise UnreadableImageError("upload", "no such file or directory")
+
+    prepared = model.prepare(data.samples["test"][:2])
+    left = dataclasses.replace(prepared.samples[0], read=gone)
+    assert model.shape_notes(dataclasses.replace(prepared, samples=(left, prepared.samples[1]))) == []
+
+
 def test_methods_without_maps_or_reconstructions_say_so() -> None:
     data = cut(toy())
     model = ns.fit("knn", ns.build("knn"), data)

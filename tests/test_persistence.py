@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import normoscope as ns
@@ -162,6 +163,25 @@ def test_truncated_weights_and_parts_are_refused(folder: Path, name: str, share:
     assert sentence(folder) == f"MODEL/{name}: {CHANGED}"
 
 
+def test_a_loaded_model_no_longer_reads_its_file(pca: Model, folder: Path, small_phantom: Partition) -> None:
+    model, test = load_model(folder), small_phantom.images["test"]
+    before = model.scores(test)
+    with (folder / "weights.safetensors").open("r+b") as file:
+        file.truncate(100)
+    np.testing.assert_array_equal(model.scores(test), before)
+
+
+def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
+    weights = load_file(folder / "weights.safetensors")
+    weights["detector/mean"].view(-1)[3] = torch.nan
+    save_file(weights, folder / "weights.safetensors")
+    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    parts = json.loads((folder / "model.json").read_text())["sha256"]["parts.json"]
+    reseal(folder, "model.json", "sha256", {"weights.safetensors": digest, "parts.json": parts})
+    reseal(folder, "calibration.json", "weights", digest)
+    assert "detector/mean holds values that are not finite" in sentence(folder)
+
+
 @pytest.mark.parametrize("name", ["model.json", "calibration.json"])
 @pytest.mark.parametrize("content", ["", "{", "[1, 2]", "null", "\x00\x01"])
 def test_json_that_is_none_is_refused(folder: Path, name: str, content: str) -> None:
@@ -252,6 +272,7 @@ def test_a_format_number_is_a_whole_one(folder: Path, number: object) -> None:
     [
         ("model.json", "method", "os", "OptionError: method: expected one of ae, "),
         ("model.json", "preprocessor.size", 32, "ValueError: weights for images of shape (1, 28, 28), preprocessing"),
+        ("model.json", "preprocessor.low", 3.0, "ValueError: grey values without a range"),
         ("calibration.json", "calibration.scores", [], "ValueError: a rule without calibration scores"),
         ("calibration.json", "normal_maps.shape", [1, 1], "ValueError: cannot reshape"),
     ],

@@ -22,6 +22,7 @@ def test_all_holds_exactly_the_documented_names() -> None:
         "NormoscopeError",
         "Preprocessing",
         "Run",
+        "Sample",
         "Scoring",
         "__version__",
         "as_images",
@@ -31,8 +32,11 @@ def test_all_holds_exactly_the_documented_names() -> None:
         "fit",
         "load",
         "load_model",
+        "overlay",
         "partition",
+        "read_image",
         "save_model",
+        "write_maps",
         "write_report",
     ]
     assert dir(ns) == sorted(ns.__all__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import numpy as np
 import pytest
@@ -34,6 +35,20 @@ class Asking(Ignoring):
 
     def anomaly_map(self, images: Tensor) -> Tensor:
         return self.network(images)[:, 0].detach()
+
+
+def test_drawing_weights_anew_touches_no_other_random_state() -> None:
+    fitted = Asking()
+    numpy_before, python_before, torch_before = np.random.get_state()[1], random.getstate(), torch.get_rng_state()
+    seeded: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(np.random, "seed", seeded.append)
+        patch.setattr(random, "seed", seeded.append)
+        assert randomised(fitted, 3) is not None
+    assert seeded == []  # another thread may draw from them meanwhile
+    assert np.array_equal(np.random.get_state()[1], numpy_before)
+    assert random.getstate() == python_before
+    assert torch.equal(torch.get_rng_state(), torch_before)
 
 
 def compared(detector: Ignoring) -> Check:

@@ -144,6 +144,8 @@ def test_maps_that_are_no_numbers_and_patients_of_another_number_are_refused() -
     with pytest.raises(ScoresError, match="patients: expected 30, one per map, got 3"):
         NormalMaps.fit(maps, ["a", "b", "c"])
     maps[3, 2, 1] = np.nan
+    with pytest.raises(ScoresError, match="an anomaly map: expected finite numbers, got 1 that are not"):
+        numbered.regions(maps[3])
     with pytest.raises(ScoresError, match="anomaly maps: expected finite numbers, got 1 of 30 that are not"):
         NormalMaps.fit(maps)
 

@@ -43,6 +43,21 @@ def test_a_model_rescored_is_the_one_fitted_so_from_the_start(small_phantom: Par
     assert rescored.calibration.rule == anew.calibration.rule
 
 
+@pytest.mark.parametrize("residual", ["squared", "ssim", "gradient", "normalised"])
+@pytest.mark.parametrize("pooling", ["mean", "top", "maximum"])
+def test_a_score_does_not_depend_on_what_is_scored_with_it(
+    small_phantom: Partition, residual: str, pooling: str
+) -> None:
+    scoring = Scoring(residual=Residual(residual), pooling=Pooling(pooling))
+    model = fit("pca", PCA(latent_dim=4), small_phantom, run=RUN, scoring=scoring)
+    images = small_phantom.images["test"]
+    together, maps = model.scores(images), list(model.maps(images))
+    for row in range(0, len(images), 3):
+        alone = images.subset([row])
+        assert model.scores(alone)[0] == together[row]
+        assert np.array_equal(next(model.maps(alone)), maps[row])
+
+
 def test_the_reconstruction_gradient_is_the_absolute_derivative_of_the_squared_error(small_phantom: Partition) -> None:
     model = fit("cae", SMALL, small_phantom, run=RUN, scoring=Scoring(residual=Residual.REC_GRADIENT))
     image = small_phantom.images["test"].batch(np.arange(1)).requires_grad_()

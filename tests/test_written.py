@@ -44,6 +44,14 @@ def test_a_kind_of_file_is_known_by_its_first_bytes(kind: Written, ours: str, ot
         assert path.read_bytes() == text.encode()
 
 
+def test_no_cell_is_a_formula_and_numbers_stay_numbers() -> None:
+    cells = ["=P1", "+1", "@a", "-1-2", "\tx", "-2", "-1.5e-07", "-1E5", "P1", 3]
+    text = Written.MAPS.table([["=a.png", *cells]])
+    row = next(csv.reader(io.StringIO(text.partition("\n")[2])))
+    expected = ["'=P1", "'+1", "'@a", "'-1-2", "'\tx", "-2", "-1.5e-07", "-1E5", "P1", "3"]
+    assert row == ["./=a.png", *expected]
+
+
 @pytest.mark.parametrize("kind", list(Written))
 def test_a_pipe_or_a_device_is_never_opened(kind: Written, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

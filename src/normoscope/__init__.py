@@ -19,7 +19,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .comparison import assess, compare
+    from .decoding import read_image
     from .errors import NormoscopeError
+    from .heatmaps import overlay, write_maps
     from .images import as_images
     from .methods import build
     from .model import Model, fit
@@ -29,13 +31,14 @@ if TYPE_CHECKING:
     from .scoring import Scoring
     from .sources import load
     from .transforms import Preprocessing
-    from .types import Run
+    from .types import Run, Sample
 
 __all__ = [
     "Model",
     "NormoscopeError",
     "Preprocessing",
     "Run",
+    "Sample",
     "Scoring",
     "__version__",
     "as_images",
@@ -45,8 +48,11 @@ __all__ = [
     "fit",
     "load",
     "load_model",
+    "overlay",
     "partition",
+    "read_image",
     "save_model",
+    "write_maps",
     "write_report",
 ]
 
@@ -55,6 +61,7 @@ _HOME = {
     "NormoscopeError": "errors",
     "Preprocessing": "transforms",
     "Run": "types",
+    "Sample": "types",
     "Scoring": "scoring",
     "as_images": "images",
     "assess": "comparison",
@@ -63,8 +70,11 @@ _HOME = {
     "fit": "model",
     "load": "sources",
     "load_model": "persistence",
+    "overlay": "heatmaps",
     "partition": "partitions",
+    "read_image": "decoding",
     "save_model": "persistence",
+    "write_maps": "heatmaps",
     "write_report": "report",
 }
 

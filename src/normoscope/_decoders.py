@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import BinaryIO
 
 import numpy as np
@@ -29,6 +30,7 @@ __all__ = [
     "damaged",
     "decode",
     "decode_tiff",
+    "only_thread",
     "other_depth",
     "see_through",
     "size_of",
@@ -167,15 +169,21 @@ def _orientation(page: tifffile.TiffPage) -> int:
 
 def _decode_with_libtiff(file: BinaryIO) -> Pixels:
     file.seek(0)
-    with Image.open(file, formats=["TIFF"]) as image, _silent_stderr():
+    with Image.open(file, formats=["TIFF"]) as image, _silent_stderr() if only_thread() else nullcontext():
         _check_header(image)
         image.load()  # turns the image too
         return _from_pillow(image)
 
 
+def only_thread() -> bool:
+    """Whether what this thread changes for the whole process reaches no other: tqdm's monitor reads none of it."""
+    own = threading.current_thread()
+    return all(one is own or type(one).__name__ == "TMonitor" for one in threading.enumerate())
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Discard what libtiff itself writes to file descriptor 2 about a damaged file."""
+    """Discard what libtiff itself writes to file descriptor 2 about a damaged file; other threads would lose lines."""
     try:
         kept = os.dup(2)
     except OSError:  # a service without standard error

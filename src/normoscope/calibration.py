@@ -210,15 +210,22 @@ class Calibration:
         """Return (1 + #{s_i >= s}) / (n + 1), in (0, 1].
 
         Raises:
+            NotCalibratedError: There are no calibration scores at all.
             ScoresError: A score is not finite: it would sort above all others.
         """
         n = len(self.scores)
+        if not n:
+            raise NotCalibratedError(needed_for(self.alpha), 0)
         at_least = n - np.searchsorted(self.scores, _finite(scores), side="left")
         return np.asarray((1.0 + at_least) / (n + 1.0), np.float64)
 
     def flags(self, scores: Scores) -> npt.NDArray[np.bool_] | None:
-        """Return the frozen decisions, or None where not calibrated."""
-        return None if self.rule is None else self.rule(np.asarray(scores, np.float64))
+        """Return the frozen decisions, or None where not calibrated.
+
+        Raises:
+            ScoresError: A score is not finite: it would pass for a normal one.
+        """
+        return None if self.rule is None else self.rule(_finite(scores))
 
     def band(self, level: float = 0.9) -> tuple[float, float]:
         """Return the central interval of the rate this one calibration realises: Beta(l, n + 1 - l)."""

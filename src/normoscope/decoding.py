@@ -8,12 +8,13 @@ pixels is taken. Which library decodes what stands in `_decoders`.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import stat
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,11 +58,11 @@ for _library in ("PIL", "tifffile"):
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
-def read_image(path: Path) -> Pixels:
+def read_image(path: str | Path | bytes) -> Pixels:
     """Read one image as its file has it; Exif orientation is applied, fully opaque alpha dropped.
 
     Args:
-        path: PNG, JPEG, TIFF, WebP or BMP, whatever its name ends in.
+        path: PNG, JPEG, TIFF, WebP or BMP, whatever its name ends in; or the bytes of such a file.
 
     Returns:
         (h, w) or (h, w, 3): uint8 (1-bit images as 0 and 255), uint16, or float32 with finite values.
@@ -74,7 +75,7 @@ def read_image(path: Path) -> Pixels:
         return _read(file, kind)
 
 
-def read_mask(path: Path, image: Path | None = None) -> Bool[np.ndarray, "h w"]:
+def read_mask(path: str | Path, image: str | Path | None = None) -> Bool[np.ndarray, "h w"]:
     """Read a lesion mask: every pixel that is not black; in JPEG, whose black is noisy, the upper half of the range.
 
     Args:
@@ -94,7 +95,7 @@ def read_mask(path: Path, image: Path | None = None) -> Bool[np.ndarray, "h w"]:
     return mask
 
 
-def image_size(path: Path) -> tuple[int, int]:
+def image_size(path: str | Path | bytes) -> tuple[int, int]:
     """Return (h, w) as `read_image` would, from the header alone.
 
     Raises:
@@ -105,11 +106,12 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _one_cause(path: Path) -> Iterator[None]:
+def _one_cause(path: str | Path | bytes) -> Iterator[None]:
     """Turn whatever goes wrong inside into one error that names the file and one cause."""
+    if not isinstance(path, (str, Path, bytes)):
+        raise TypeError(f"an image is named by its path or given as bytes, not as {type(path).__name__}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _no_warnings() if _decoders.only_thread() else nullcontext():
             yield
         return
     except Refused as refusal:
@@ -119,19 +121,31 @@ def _one_cause(path: Path) -> Iterator[None]:
     except Exception as error:  # decoders of untrusted bytes raise anything: struct.error, IndexError, SyntaxError ...
         known = isinstance(error, OSError) and error.errno and error.strerror
         cause, reason = str(known).lower() if known else str(_decoders.damaged()), error
-    raise UnreadableImageError(printable(str(path)), cause) from reason
+    name = "the given bytes" if isinstance(path, bytes) else printable(str(path))
+    raise UnreadableImageError(name, cause) from reason
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """Open a regular file and tell its kind from its first bytes."""
+def _no_warnings() -> Iterator[None]:
+    """Keep the decoders' remarks to themselves; filters are the whole process's, so threads would mix them up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _opened(path: str | Path | bytes) -> Iterator[tuple[BinaryIO, str]]:
+    """Open a regular file, or bytes, and tell its kind from its first bytes."""
+    if isinstance(path, bytes):
+        yield io.BytesIO(path), _kind(path[:132], "")
+        return
     if "\0" in str(path):
         raise Refused("no file has a zero byte in its name")
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):  # opening a named pipe would wait for ever
         raise Refused("a folder, not a file" if stat.S_ISDIR(mode) else "not a regular file")
     with open(path, "rb") as file:
-        kind = _kind(file.read(132), path.name.lower())
+        kind = _kind(file.read(132), Path(path).name.lower())
         file.seek(0)
         yield file, kind
 

@@ -168,7 +168,8 @@ def explain(
     maps = {one.name: one for one in drawn(model, prepared.images, few, notes, seed, progress, on=on)}
     areas = {name: _areas(model, few, one, seed) for name, one in maps.items()}
     scores = model.scores(prepared.images)
-    pvalues, flags = model.calibration.pvalues(scores), model.calibration.flags(scores)
+    flags = model.calibration.flags(scores)
+    pvalues = np.ones(len(scores)) if flags is None else model.calibration.pvalues(scores)
     seen, judge = model.seen_rows(prepared), model.region_judge
     compares = {kind.value for kind in Attribution if kind.compares}
     terms = _terms(model, few, notes)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, UInt8
 
-from .errors import OptionError
+from .errors import OptionError, ScoresError
 from .map_kinds import map_check
 from .model import Model
 from .randomisation import Check
@@ -56,7 +56,7 @@ def greyscale(image: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def overlay(
-    image: Float[np.ndarray, "c h w"], pixel_scores: Float[np.ndarray, "h w"], scale: float
+    image: Float[np.ndarray, "c h w"], pixel_scores: Float[np.ndarray, "h w"], scale: float | None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Lay a map over its image.
 
@@ -65,19 +65,23 @@ def overlay(
     Args:
         image: In [0, 1], one or three channels.
         pixel_scores: Its map, higher is more anomalous.
-        scale: Pixel score of the brightest colour, the same for every image; above 0.
+        scale: Pixel score of the brightest colour, the same for every image; above 0. A model's is
+            `model.calibration.map_scale`.
 
     Raises:
-        OptionError: A scale that is not above 0.
+        OptionError: A scale that is not above 0, or None, which a model without calibration normals has.
+        ScoresError: A map that is not finite.
     """
-    if not scale > 0:
-        raise OptionError("scale", scale, "a pixel score above 0")
+    if scale is None or not scale > 0:
+        raise OptionError("scale", scale, "a pixel score above 0, which calibration normals set")
+    if bad := int(np.sum(~np.isfinite(pixel_scores))):
+        raise ScoresError("an anomaly map", "finite numbers", f"{bad} that are not", "look at this image")
     colours, opacity = colour(pixel_scores / scale)
     shown = greyscale(image) * (1 - opacity[..., None]) + 255 * colours * opacity[..., None]
     return np.asarray(np.rint(shown), np.uint8)
 
 
-def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = False) -> Check:
+def write_maps(model: Model, prepared: Prepared, folder: str | Path, progress: bool = False) -> Check:
     """Write each image's raw map (`NAME.npy`, float32), heatmap (`NAME.png`) and marked regions, then `maps.csv`.
 
     All have the size that the model sees. `masks/NAME.png` is white in the regions that stand at the wished false-alarm
@@ -100,6 +104,7 @@ def write_maps(model: Model, prepared: Prepared, folder: Path, progress: bool = 
     """
     if not model.localizes:
         raise OptionError("--maps", model.method, "a method that localises (cae, conocc, pca ...)")
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # by its header a stopped run's folder is known, and the same command may go over it
     write_atomically(folder / "maps.csv", Written.MAPS.table([]))

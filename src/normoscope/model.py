@@ -6,8 +6,9 @@ Collection --split--> parts --Preprocessor--> Images --Method.fit--> Detector --
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -17,15 +18,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .calibration import Calibration, conformal_rule, maximum_by, needed_for
-from .errors import ImageShapeError, LayoutError, OptionError
-from .images import BATCH, allocate, batches
+from .errors import ImageShapeError, LayoutError, OptionError, UnreadableImageError
+from .images import BATCH, PixelStore, allocate, batches
 from .methods.trivial import Statistic, Trivial
+from .nn.inference import in_chunks
 from .partitions import USED, Partition
 from .progress import History
 from .provenance import record
 from .regions import NormalMaps
 from .rescoring import VarianceHead, check_scoring, check_select, fit_head, residual_map
-from .scoring import Residual, Scoring
+from .scoring import Pooling, Residual, Scoring
 from .sources import Loaded, same_data
 from .splits import check_leakage
 from .transforms import Aspect, Prepared, Preprocessor
@@ -86,9 +88,10 @@ class Model:
 
     def batch_score(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, " n"]:
         """Score one prepared batch, higher is more anomalous."""
-        if self.scoring is None:
+        scoring = self.scoring
+        if scoring is None:
             return self.detector.anomaly_score(images)
-        return self.scoring.score(self.batch_map(images))
+        return self._in_chunks(lambda chunk: scoring.score(self._residuals(scoring, chunk)), images)
 
     def batch_map(self, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
         """Return one prepared batch's per-pixel scores.
@@ -96,11 +99,19 @@ class Model:
         Raises:
             OptionError: The method cannot localise.
         """
-        if self.scoring is not None:
-            return residual_map(self.scoring, self.detector, self.head, images)
+        scoring = self.scoring
+        if scoring is not None:
+            return self._in_chunks(lambda chunk: self._residuals(scoring, chunk), images)
         if isinstance(self.detector, Localizes):
             return self.detector.anomaly_map(images)
         raise OptionError("maps", self.method, "a method that localises (cae, conocc, pca ...)")
+
+    def _residuals(self, scoring: Scoring, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
+        return residual_map(scoring, self.detector, self.head, images)
+
+    def _in_chunks(self, function: Callable[[Tensor], Tensor], images: Float[Tensor, "n c h w"]) -> Tensor:
+        # residuals and pooling blur: that, too, rounds by the number of images at once
+        return in_chunks(function, images, self.run.torch_device, torch.float32, gradients=True)
 
     def counterparts(self, images: Float[Tensor, "n c h w"]) -> dict[str, Float[Tensor, "n c h w"]]:
         """Return what prepared images would be if they were normal: `reconstruction` and `median`, as the model has."""
@@ -115,9 +126,12 @@ class Model:
     def scored_by(self) -> str:
         """What a score is, in words."""
         if self.scoring is None:
-            return "the method's own score"
-        residual, pooling = self.scoring.residual.value, self.scoring.pooling.value
-        return f"{residual} residual of the reconstruction, {pooling} pooling; not the method's own score"
+            return "the method's own"
+        s = self.scoring
+        sigma = f" (sigma {s.sigma:g})" if s.residual is Residual.SSIM else ""
+        number = {Pooling.TOP: f" (fraction {s.fraction:g})", Pooling.MAXIMUM: f" (smoothing {s.smoothing:g})"}
+        pooling = f"{s.pooling.value}{number.get(s.pooling, '')} pooling"
+        return f"{s.residual.value} residual{sigma}, {pooling}, in place of the method's own"
 
     @property
     def localizes(self) -> bool:
@@ -143,16 +157,24 @@ class Model:
 
         if len(images) and images.shape[1:] != (expected := self.image_shape):
             raise ImageShapeError(expected, images.shape)
+        if isinstance(images, PixelStore) and images.intensity != self.preprocessor:
+            raise OptionError("images", "some prepared otherwise", "those of this model's prepare or prepare_arrays")
         with tqdm(total=len(images), desc=what, unit="image", disable=not progress, delay=1, leave=False) as bar:
             for batch in batches(images, BATCH, str(self.run.torch_device)):
                 yield batch
                 bar.update(len(batch))
 
     def shape_notes(self, prepared: Prepared) -> list[str]:
-        """Warn where the first image has colour, proportions or a size that the model does not expect."""
+        """Warn where the first image has colour, proportions or a size that the model does not expect.
+
+        It is read once more; where that cannot be, nothing is warned of.
+        """
         if not prepared.samples:
             return []
-        first = prepared.samples[0].read()
+        try:
+            first = prepared.samples[0].read()
+        except UnreadableImageError:  # gone since, as a service's uploads are
+            return []
         return [*self._colour_notes(first), *self._size_notes(*first.shape[:2])]
 
     def _colour_notes(self, image: Pixels) -> list[str]:
@@ -207,6 +229,22 @@ class Model:
             first = f"{len(prepared.problems)} that cannot, first {str(prepared.problems[0]).rstrip('.')}"
             raise LayoutError("images", "at least one that can be read", first, "mend them or give others")
         return prepared
+
+    def prepare_arrays(self, arrays: Sequence[Pixels], names: Sequence[str] | None = None) -> Prepared:
+        """Bring arrays through the model's own preprocessing, as if they had been read from files.
+
+        Args:
+            arrays: Each (h, w) or (h, w, 3) of the depth that the model was fitted on; sizes may differ.
+            names: Of each; default array 0, array 1 ...
+
+        Raises:
+            UnreadableImagesError: Some are no such images; all are listed.
+            OptionError: Not as many names, or one twice.
+        """
+        names = [f"array {i}" for i in range(len(arrays))] if names is None else names
+        if len(names) != len(arrays) or len({*names}) < len(names):
+            raise OptionError("names", f"{len({*names})} different ones", f"{len(arrays)}, one of its own per array")
+        return self.prepare([Sample(name, partial(_image, one, name)) for one, name in zip(arrays, names, strict=True)])
 
     def owns(self, collection: Collection) -> bool:
         """Tell whether the model was fitted on this data.
@@ -324,6 +362,21 @@ class Model:
         if self.normal_maps is None:
             return np.zeros(pixel_scores.shape, bool)
         return self.normal_maps.marked(pixel_scores, self.calibration.alpha)
+
+
+def _image(array: Pixels, name: str) -> Pixels:
+    """Return an array that is an image.
+
+    Raises:
+        UnreadableImageError: It has another shape, no pixels, or values that are not finite.
+    """
+    found = np.asarray(array)
+    if found.dtype.kind not in "uif" or found.ndim not in (2, 3) or found.shape[2:] not in ((), (3,)) or not found.size:
+        got = f"{' x '.join(map(str, found.shape)) or 'a single value'} of {found.dtype}"
+        raise UnreadableImageError(name, f"expected numbers (h, w) or (h, w, 3), got {got}")
+    if found.dtype.kind == "f" and (bad := int(np.sum(~np.isfinite(found)))):
+        raise UnreadableImageError(name, f"{bad} of its values are NaN or infinite; replace them")
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 def _full_scale(peaks: npt.NDArray[np.float64], patients: Sequence[str | None] | None) -> float:

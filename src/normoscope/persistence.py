@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save
+from safetensors.torch import load, save
 
 from . import methods
 from ._version import __version__
@@ -178,20 +178,24 @@ def load_model(folder: str | Path, run: Run | None = None) -> Model:
     if not (path / "model.json").is_file():
         raise ModelNotFoundError(str(path))
     content = _read_sealed(path / "model.json", MODEL)
-    for name in ("weights.safetensors", "parts.json"):
-        _check_file(path / name, content["sha256"][name])
+    weights = _checked(path / "weights.safetensors", content["sha256"]["weights.safetensors"])
+    _checked(path / "parts.json", content["sha256"]["parts.json"])
     calibration = _read_sealed(path / "calibration.json", CALIBRATION)
     if calibration["weights"] != content["sha256"]["weights.safetensors"]:
         raise DamagedModelError(str(path / "calibration.json"), "it belongs to other weights")
     parts = _of_form(path / "parts.json", _read_object(path / "parts.json"), NAMES)
     try:
-        return _assemble(content, calibration, _tensors(path / "weights.safetensors"), parts, run)
+        return _assemble(content, calibration, _tensors(weights), parts, run)
     except (ModelError, MissingExtraError):
         raise
     except _UNFIT as error:
-        cause = f"its contents do not fit together ({type(error).__name__}: {error})"
+        what = f"{error}"[:_LONGEST]
+        cause = f"its contents do not fit together ({type(error).__name__}: {what})"
         raise DamagedModelError(str(path), cause) from error
 
+
+_LONGEST = 400
+"""Letters of another library's sentence that are passed on: torch lists every tensor."""
 
 _UNFIT = (
     ArithmeticError, AttributeError, LookupError, NormoscopeError, RuntimeError, SafetensorError, TypeError, ValueError,
@@ -227,15 +231,20 @@ def _assemble(content: dict[str, Any], calibration: dict[str, Any], tensors: Sta
     fitted = tuple(tensors[f"{BASELINE}{Statistic.BYTES.value}/image_shape"].tolist())
     if fitted != model.image_shape:
         raise ValueError(f"weights for images of shape {fitted}, preprocessing to {model.image_shape}")
+    if not model.preprocessor.low < model.preprocessor.high:
+        raise ValueError("grey values without a range")
+    maps = model.normal_maps
+    if maps is not None and (maps.mean.shape != model.image_shape[1:] or not (maps.deviation > 0).all()):
+        raise ValueError("maps of normals of another size, or without a deviation")
     return model
 
 
-def _tensors(path: Path) -> State:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        return load(path.read_bytes())  # safetensors opens no path that is not UTF-8
-    return load_file(path)
+def _tensors(weights: bytes) -> State:
+    """Read tensors from the bytes that were checked: of a file that is mapped, what is changed later would count."""
+    tensors = load(weights)
+    if bad := [name for name, one in tensors.items() if one.is_floating_point() and not one.isfinite().all()]:
+        raise ValueError(f"{bad[0]} holds values that are not finite")
+    return tensors
 
 
 def _head(channels: int, tensors: State, run: Run) -> VarianceHead | None:
@@ -277,11 +286,14 @@ def _of_form(path: Path, content: dict[str, Any], form: Form) -> dict[str, Any]:
     return content
 
 
-def _check_file(path: Path, digest: str) -> None:
+def _checked(path: Path, digest: str) -> bytes:
+    """Return the file's content, which is what was written."""
     if not path.is_file():
         raise DamagedModelError(str(path), "the file is missing")
-    if _sha256(path) != digest:
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != digest:
         raise DamagedModelError(str(path), CHANGED)
+    return content
 
 
 def replace_calibration(model: Model, folder: str | Path) -> Path:

@@ -164,7 +164,11 @@ def randomised(fitted: Fitted, seed: int = 0) -> Fitted | None:
     networks = {id(network): network for network in _networks(other)}
     if not any(True for network in networks.values() for _ in network.parameters()):
         return None
-    with Run(seed=seed).seeded(_SALT), torch.no_grad():
+    run = Run(seed=seed)
+    devices = [run.torch_device] if run.torch_device.type == "cuda" else []
+    # torch's state alone: others may draw from python's and numpy's meanwhile, in other threads
+    with torch.random.fork_rng(devices), torch.no_grad():
+        torch.manual_seed(int(np.random.SeedSequence([seed, _SALT]).generate_state(2, dtype=np.uint32)[0]))
         for network in networks.values():
             _redraw(network)
     return other

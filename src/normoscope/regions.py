@@ -142,9 +142,12 @@ class NormalMaps:
 
         Raises:
             ImageShapeError: A map of another size.
+            ScoresError: A map that is not finite: it would have no region.
         """
         if pixel_scores.shape != self.mean.shape:
             raise ImageShapeError(self.mean.shape, pixel_scores.shape, "draw the map with the model it belongs to")
+        if bad := int(np.sum(~np.isfinite(pixel_scores))):
+            raise ScoresError("an anomaly map", "finite numbers", f"{bad} that are not", "look at this image")
         return np.asarray((_blurred(pixel_scores) - self.mean) / self.deviation)
 
     def regions(self, pixel_scores: Map) -> list[Region]:

@@ -137,7 +137,7 @@ class Written(Enum):
 def _cell(value: object) -> object:
     """Mark a text that a spreadsheet would take for a formula; a number, even a negative one, is none."""
     text = str(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not re.fullmatch(r"-?[\d.]+(e[-+]?\d+)?", text) else value
+    return f"'{text}" if text.startswith(_FORMULA) and not re.fullmatch(r"-[\d.]+([eE][-+]?\d+)?", text) else value
 
 
 _ANY = b""

@@ -343,7 +343,8 @@ def _data_options(*, patients: bool = True, normal: bool = True) -> argparse.Arg
     group = options.add_argument_group("data")
     if normal:
         group.add_argument("--normal-class", metavar="NAME_OR_INT", help="name or number of the class that is normal "
-                           "(default: the one class that is named normal or good)")  # fmt: skip
+                           "(default: of a model's own data what it was fitted with, in folders the one class named "
+                           "normal or good; else it must be named)")  # fmt: skip
     else:
         options.set_defaults(normal_class=None)
     if patients:

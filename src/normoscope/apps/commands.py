@@ -98,7 +98,7 @@ def score(args: Args) -> int:
     if patients and flags is not None:
         reached = len({patient for patient, flag in zip(patients, flags, strict=True) if flag})
         content["patients"] = {"scored": len({*patients}), "flagged": reached}
-        flagged += f"; of {reached} of {len({*patients})} patients"
+        flagged += f"; {reached} of {len({*patients})} patients have a flagged image"
     rows = [
         ["model", f"{args.model}: {model.method} (preset {model.preset})"],
         ["images", f"{len(scores)} scored, {len(prepared.problems)} not readable"],
@@ -124,12 +124,13 @@ def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64
     """Write image_path, pred_score, pvalue, qvalue, pred_label, rule; empty where there is nothing to say.
 
     Where every image's patient is known, patient_id and patient_pvalue follow: a patient's largest score is compared
-    with calibration patients' largest, so its p-value stays empty where the rule counts images.
+    with calibration patients' largest, so its p-value stays empty where the rule does not count patients.
     """
     c = model.calibration
     known = c.calibrated
-    pvalues, flags = c.pvalues(scores), c.flags(scores)
-    qvalues = false_discovery_rates(pvalues) if known else pvalues
+    flags = c.flags(scores)
+    pvalues = c.pvalues(scores) if known else np.ones(len(scores))
+    qvalues = false_discovery_rates(pvalues)
     rule = str(c.rule) if known else c.status
     rows: list[list[object]] = []
     for i, (sample, value) in enumerate(zip(prepared.samples, scores.tolist(), strict=True)):
@@ -141,7 +142,7 @@ def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64
     if not patients:
         return Written.SCORES.table(rows)
     smallest: dict[str, float] = {}
-    if known and c.unit == "patient":
+    if known and c.unit == "patient" and c.kind == "conformal":
         for patient, pvalue in zip(patients, pvalues.tolist(), strict=False):
             smallest[patient] = min(pvalue, smallest.get(patient, 1.0))
     for row, patient in zip(rows, patients, strict=True):

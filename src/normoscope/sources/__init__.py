@@ -140,13 +140,18 @@ def full_spec(spec: str, options: Mapping[str, str] | None = None) -> str:
 def place(spec: str, options: Mapping[str, str] | None = None) -> str:
     """Return what identifies the data from whichever folder, and however, its path is typed.
 
-    It is a digest: a record that is handed on need not tell where on a disk the data lie.
+    It is a digest: a record that is handed on need not tell where on a disk the data lie. Paths inside options count as
+    they are typed.
     """
     head, _, rest = spec.partition(":")
-    path = Path(rest if head in names() else spec).expanduser()
-    if path.exists() and path != Path():
-        kind = head if head in names() else _kind_of(path)
-        spec = f"{kind}:{path.resolve()}"
+    text = rest if head in names() else spec
+    try:
+        path = Path(text).expanduser()
+        if text and path.exists():
+            kind = head if head in names() else _kind_of(path)
+            spec = f"{kind}:{path.resolve()}"
+    except (OSError, RuntimeError, ValueError):
+        pass  # no path: a text too long, a user or a letter that no file system knows
     return hashlib.blake2b(os.fsencode(full_spec(spec, options)), digest_size=16).hexdigest()
 
 
@@ -156,7 +161,7 @@ def same_data(recorded: Mapping[str, Any], spec: str, options: Mapping[str, str]
 
 
 def load(
-    spec: str,
+    spec: str | Path,
     *,
     normal_class: str | int | None = None,
     group_regex: str | None = None,
@@ -166,7 +171,8 @@ def load(
     """List a source's samples and label them: 0 for the normal class, 1 for every other.
 
     Args:
-        spec: `source:argument` or a path.
+        spec: `source:argument` or a path, as a person types it: a text from elsewhere may name a source that
+            downloads. A `Path` is a path whatever its name.
         normal_class: Name or number of the normal class; needed unless the layout names it.
         group_regex: Pattern searched in each sample's name; the first group (or the whole match) is the patient.
         labelled: False leaves unlabelled what has no named normal class (scoring needs no labels).
@@ -176,6 +182,9 @@ def load(
         NormalClassError: The class is not named or does not exist.
         DataError: As the source says.
     """
+    if isinstance(spec, Path):
+        named = str(spec).partition(":")[0] in names()
+        spec = str(spec.absolute() if named else spec)
     source = parse(spec, options)
     samples = source.samples()
     if not len(samples):
@@ -219,17 +228,16 @@ def _normal_class(spec: str, source: Source, classes: set[str], asked: str | int
     aliases = source.aliases()
     titles = _titles(source)
     shown = [f"{c} ({titles[c]})" if c in titles else c for c in sorted(classes)]
-    otherwise = getattr(source, "no_classes", lambda count: "")(len(classes))
     if asked is not None:
         chosen = aliases.get(str(asked), str(asked))
         if chosen not in classes:
-            raise NormalClassError(spec, shown, str(asked), otherwise)
+            raise NormalClassError(spec, shown, str(asked))
         return chosen
     named = [name for name in classes if name.lower() in source.default_normal]
     if len(named) == 1:  # "good" beside "normal" would be a guess
         return named[0]
     if labelled:
-        raise NormalClassError(spec, shown, None, otherwise)
+        raise NormalClassError(spec, shown, None, getattr(source, "no_classes", lambda count: "")(len(classes)))
     return None
 
 

@@ -1,6 +1,6 @@
 """How folders of images are laid out, and how to tell.
 
-    flat         DIR/*.png                                     one class, named as the folder
+    flat         DIR/**                                        one class, named as the folder
     classes      DIR/CLASS/**, masks in a folder named label, anomaly_mask, masks ...; attention_map is left out
     splits       DIR/{train,valid,test}/CLASS/**
     mvtec        splits, and ground_truth/CLASS/STEM_mask.png  MVTec AD

@@ -77,7 +77,7 @@ class Folder:
 
     def no_classes(self, count: int) -> str:
         """Say what else to type where so many folders of classes may be patients."""
-        if count < _MANY or self.layout == "flat":
+        if count < _MANY or any(sample.split for sample in self.samples()):
             return ""
         name = shlex.quote(Path(self.path).expanduser().resolve().name)
         return f"; or, where each folder is a patient's, -o layout=flat --normal-class {name} --group-regex '^[^/]+'"
