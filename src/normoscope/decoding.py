@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 from jaxtyping import Bool
 from PIL import Image
 
@@ -27,7 +28,7 @@ from ._decoders import MAX_PIXELS, Refused
 from .errors import UnreadableImageError, printable
 from .types import Pixels
 
-__all__ = ["MAX_PIXELS", "image_size", "read_image", "read_mask"]
+__all__ = ["MAX_PIXELS", "image_size", "read_array", "read_image", "read_mask"]
 
 _MAGIC: Mapping[bytes, str] = {
     b"\x89PNG\r\n\x1a\n": "PNG",
@@ -73,6 +74,27 @@ def read_image(path: str | Path | bytes) -> Pixels:
     """
     with _one_cause(path), _opened(path) as (file, kind):
         return _read(file, kind)
+
+
+def read_array(array: npt.ArrayLike, name: str) -> Pixels:
+    """Return an array that is an image, as it is.
+
+    Args:
+        array: (h, w) or (h, w, 3), numbers, finite; of a depth that suits the reader.
+        name: What errors call it.
+
+    Raises:
+        UnreadableImageError: It has another shape, no pixels, or values that are not finite.
+    """
+    found = np.asarray(array)
+    if found.dtype.kind not in "uif" or found.ndim not in (2, 3) or found.shape[2:] not in ((), (3,)) or not found.size:
+        got = f"{' x '.join(map(str, found.shape)) or 'a single value'} of {found.dtype}"
+        raise UnreadableImageError(name, f"expected numbers (h, w) or (h, w, 3), got {got}")
+    try:
+        _check_finite(found)
+    except Refused as refusal:
+        raise UnreadableImageError(name, str(refusal)) from None
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 def read_mask(path: str | Path, image: str | Path | None = None) -> Bool[np.ndarray, "h w"]:
@@ -183,10 +205,13 @@ def _finite(pixels: Pixels) -> Pixels:
     """Return float32, all finite."""
     with np.errstate(over="ignore"):
         pixels = pixels.astype(np.float32)
-    bad = int(np.count_nonzero(~np.isfinite(pixels)))
-    if bad:
-        raise Refused(f"{bad} of its values are NaN or infinite; replace them")
+    _check_finite(pixels)
     return pixels
+
+
+def _check_finite(pixels: Pixels) -> None:
+    if bad := int(np.count_nonzero(~np.isfinite(pixels))):
+        raise Refused(f"{bad} of its values are NaN or infinite; replace them")
 
 
 def _without_alpha(pixels: Pixels) -> Pixels:

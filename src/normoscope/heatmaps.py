@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float, UInt8
 
-from .errors import OptionError, ScoresError
+from .errors import OptionError
 from .map_kinds import map_check
 from .model import Model
 from .randomisation import Check
+from .regions import check_map
 from .transforms import Prepared
 from .written import Written, write_atomically
 
@@ -74,8 +75,7 @@ def overlay(
     """
     if scale is None or not scale > 0:
         raise OptionError("scale", scale, "a pixel score above 0, which calibration normals set")
-    if bad := int(np.sum(~np.isfinite(pixel_scores))):
-        raise ScoresError("an anomaly map", "finite numbers", f"{bad} that are not", "look at this image")
+    check_map(pixel_scores)
     colours, opacity = colour(pixel_scores / scale)
     shown = greyscale(image) * (1 - opacity[..., None]) + 255 * colours * opacity[..., None]
     return np.asarray(np.rint(shown), np.uint8)

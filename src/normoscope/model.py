@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .calibration import Calibration, conformal_rule, maximum_by, needed_for
+from .decoding import read_array
 from .errors import ImageShapeError, LayoutError, OptionError, UnreadableImageError
 from .images import BATCH, PixelStore, allocate, batches
 from .methods.trivial import Statistic, Trivial
@@ -244,7 +245,9 @@ class Model:
         names = [f"array {i}" for i in range(len(arrays))] if names is None else names
         if len(names) != len(arrays) or len({*names}) < len(names):
             raise OptionError("names", f"{len({*names})} different ones", f"{len(arrays)}, one of its own per array")
-        return self.prepare([Sample(name, partial(_image, one, name)) for one, name in zip(arrays, names, strict=True)])
+        return self.prepare(
+            [Sample(name, partial(read_array, one, name)) for one, name in zip(arrays, names, strict=True)]
+        )
 
     def owns(self, collection: Collection) -> bool:
         """Tell whether the model was fitted on this data.
@@ -362,21 +365,6 @@ class Model:
         if self.normal_maps is None:
             return np.zeros(pixel_scores.shape, bool)
         return self.normal_maps.marked(pixel_scores, self.calibration.alpha)
-
-
-def _image(array: Pixels, name: str) -> Pixels:
-    """Return an array that is an image.
-
-    Raises:
-        UnreadableImageError: It has another shape, no pixels, or values that are not finite.
-    """
-    found = np.asarray(array)
-    if found.dtype.kind not in "uif" or found.ndim not in (2, 3) or found.shape[2:] not in ((), (3,)) or not found.size:
-        got = f"{' x '.join(map(str, found.shape)) or 'a single value'} of {found.dtype}"
-        raise UnreadableImageError(name, f"expected numbers (h, w) or (h, w, 3), got {got}")
-    if found.dtype.kind == "f" and (bad := int(np.sum(~np.isfinite(found)))):
-        raise UnreadableImageError(name, f"{bad} of its values are NaN or infinite; replace them")
-    return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 def _full_scale(peaks: npt.NDArray[np.float64], patients: Sequence[str | None] | None) -> float:

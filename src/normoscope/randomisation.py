@@ -168,7 +168,7 @@ def randomised(fitted: Fitted, seed: int = 0) -> Fitted | None:
     devices = [run.torch_device] if run.torch_device.type == "cuda" else []
     # torch's state alone: others may draw from python's and numpy's meanwhile, in other threads
     with torch.random.fork_rng(devices), torch.no_grad():
-        torch.manual_seed(int(np.random.SeedSequence([seed, _SALT]).generate_state(2, dtype=np.uint32)[0]))
+        torch.manual_seed(int(np.random.SeedSequence([seed, _SALT]).generate_state(1)[0]))
         for network in networks.values():
             _redraw(network)
     return other

@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from .errors import ImageShapeError, ScoresError
 
-__all__ = ["FEWEST", "HEIGHT", "NormalMaps", "Region"]
+__all__ = ["FEWEST", "HEIGHT", "NormalMaps", "Region", "check_map"]
 
 FEWEST = 10
 """Fewer normals give no deviation worth the name."""
@@ -146,8 +146,7 @@ class NormalMaps:
         """
         if pixel_scores.shape != self.mean.shape:
             raise ImageShapeError(self.mean.shape, pixel_scores.shape, "draw the map with the model it belongs to")
-        if bad := int(np.sum(~np.isfinite(pixel_scores))):
-            raise ScoresError("an anomaly map", "finite numbers", f"{bad} that are not", "look at this image")
+        check_map(pixel_scores)
         return np.asarray((_blurred(pixel_scores) - self.mean) / self.deviation)
 
     def regions(self, pixel_scores: Map) -> list[Region]:
@@ -193,6 +192,16 @@ class NormalMaps:
         shape = tuple(values["shape"])
         mean, deviation = (_array(values[name], shape) for name in ("mean", "deviation"))
         return cls(mean, deviation, np.asarray(values["masses"], np.float64), values["unit"])
+
+
+def check_map(pixel_scores: npt.NDArray[Any]) -> None:
+    """Refuse a map that is not finite.
+
+    Raises:
+        ScoresError: Some of its numbers are not.
+    """
+    if bad := int(np.sum(~np.isfinite(pixel_scores))):
+        raise ScoresError("an anomaly map", "finite numbers", f"{bad} that are not", "look at this image")
 
 
 def _blurred(pixel_scores: npt.NDArray[Any]) -> Map:
