@@ -19,9 +19,10 @@ from torch import Tensor
 
 from .calibration import Calibration, conformal_rule, maximum_by, needed_for
 from .decoding import read_array
-from .errors import ImageShapeError, LayoutError, OptionError, UnreadableImageError
+from .errors import ImageShapeError, LayoutError, OptionError
 from .images import BATCH, PixelStore, allocate, batches
 from .methods.trivial import Statistic, Trivial
+from .mismatch import mismatches
 from .nn.inference import in_chunks
 from .partitions import USED, Partition
 from .progress import History
@@ -31,18 +32,12 @@ from .rescoring import VarianceHead, check_scoring, check_select, fit_head, resi
 from .scoring import Pooling, Residual, Scoring
 from .sources import Loaded, same_data
 from .splits import check_leakage
-from .transforms import Aspect, Prepared, Preprocessor
+from .transforms import Prepared, Preprocessor
 from .types import Collection, Detector, Images, Localizes, Method, Pixels, Reconstructs, Run, Sample
 
 __all__ = ["RECALIBRATE", "Model", "fit", "rescore"]
 
 _LOOKED_AT = 201
-
-_ALIKE = 1.1
-"""Proportions of two images that differ by less are alike."""
-
-_COARSER = 1.5
-"""An image with so many times fewer pixels along a side than those fitted on looks blurred beside them."""
 
 _PEAKS = 0.05
 """Share of normal images that may have a pixel above the heatmaps' full scale."""
@@ -170,47 +165,7 @@ class Model:
 
         It is read once more; where that cannot be, nothing is warned of.
         """
-        if not prepared.samples:
-            return []
-        try:
-            first = prepared.samples[0].read()
-        except UnreadableImageError:  # gone since, as a service's uploads are
-            return []
-        return [*self._colour_notes(first), *self._size_notes(*first.shape[:2])]
-
-    def _colour_notes(self, image: Pixels) -> list[str]:
-        """Tell colour where the model takes grey, and grey where it takes colour."""
-        colour = image.ndim == 3 and bool(np.any(image != image[..., :1]))
-        if colour == (self.preprocessor.channels == 3):
-            return []
-        return [
-            "the first image has colour, which the model does not look at: it takes images as grey"
-            if colour
-            else "the first image is grey, and the model takes colour: its scores may not compare with those of colour"
-        ]
-
-    def _size_notes(self, height: int, width: int) -> list[str]:
-        """Tell proportions other, and pixels far fewer, than those of the first image fitted on."""
-        fitted = self.provenance["data"].get("image_shape")
-        if fitted is None:
-            return []
-        ratios = width / height, fitted[1] / fitted[0]
-        side, aspect = self.preprocessor.size, self.preprocessor.aspect.value
-        sizes = f"these images are {width} x {height} pixels, those the model learnt from {fitted[1]} x {fitted[0]}: "
-        notes = []
-        if max(ratios) > _ALIKE * min(ratios):
-            notes.append(
-                f"{sizes}of other proportions, they are brought to {side} x {side} by '{aspect}', and scores may not "
-                "compare; if the training images had been squashed before, squash these as well"
-            )
-        # padding brings the longer side to that of the model, the others the shorter one
-        sides = max if self.preprocessor.aspect is Aspect.PAD else min
-        if _COARSER * sides(width, height) <= min(sides(fitted), side):
-            notes.append(
-                f"{sizes}enlarged to {side} x {side} they are smoother than those, and scores may not compare; give "
-                "images of about the size that was fitted on"
-            )
-        return notes
+        return mismatches(prepared, self.preprocessor, self.provenance["data"].get("image_shape"))
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
