@@ -31,6 +31,13 @@ def test_the_band_holds_the_curve_it_belongs_to() -> None:
     assert (curve <= band.high + 1e-12)[known].all()
 
 
+def test_of_patients_it_is_those_with_images_of_a_class_that_are_counted() -> None:
+    labels, scores = toy()
+    both = np.tile(np.arange(60), 2)  # every patient has a normal and an abnormal image
+    assert roc_band(labels, scores, both) is not None
+    assert roc_band(labels, scores, np.r_[np.zeros(60, int), np.arange(60)]) is None, "normals of one patient"
+
+
 def test_where_every_draw_is_equal_there_is_a_gap_and_no_certainty() -> None:
     band = roc_band(*toy(100, shift=2.0))
     assert band is not None

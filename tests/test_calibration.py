@@ -84,6 +84,13 @@ def test_the_band_holds_the_realised_rate_nine_times_in_ten() -> None:
     assert f"{low:.3f}-{high:.3f}" in Calibration.fit(rng.random(n), alpha=alpha).status
 
 
+def test_of_tied_scores_no_false_alarm_rate_is_promised_from_below() -> None:
+    collapsed = Calibration.fit(np.zeros(135))
+    assert not collapsed.rule(np.zeros(10)).any()
+    assert "the realised rate is at most 0.076 nineteen times in twenty (scores tie" in collapsed.status
+    assert "0.020-0.076 nine times in ten" in Calibration.fit(np.arange(135.0)).status
+
+
 def test_the_chance_of_so_many_false_alarms_counts_the_orders_of_exchangeable_normals() -> None:
     n, of = 40, 30
     fitted, allowed = Calibration.fit(np.arange(float(n))), 2

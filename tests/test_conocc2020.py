@@ -103,11 +103,12 @@ def test_robustness_compares_what_the_learning_rate_changes_at_full_length() -> 
         return difference(value, 0.2)
 
     grid = {"cae": difference(-0.2), "conocc γ=1 T=20": still(0.05), "conocc γ=1 T=40": still(-0.15)}
-    held = claim(difference(-0.1), still(0.05), grid)
+    held = claim(difference(-0.1), still(0.02), grid)
     assert held.verdict is Verdict.HOLDS
     assert "the AUROC of cae by -0.100" in held.why
     assert "that of cae by -0.200 [-0.210, -0.190], p = 0.001 and conocc's by 0.100 on average" in held.why
-    assert claim(difference(-0.1), difference(0.05)).verdict is Verdict.HOLDS, "it moves, but less"
+    assert claim(difference(-0.1), difference(0.03)).verdict is Verdict.HOLDS, "it moves, but less than half as much"
+    assert claim(difference(-0.1), difference(0.06)).verdict is Verdict.UNTESTED, "it moves more than half as much"
     assert claim(difference(-0.1), still(0.095)).verdict is Verdict.UNTESTED, "its interval reaches as far as CAE"
     assert claim(difference(-0.1), difference(-0.15)).verdict is Verdict.FAILS
     for near in (0.085, 0.105):
@@ -119,17 +120,15 @@ def test_robustness_compares_what_the_learning_rate_changes_at_full_length() -> 
     assert alone.why.startswith("not run yet; at 150 and 32 px, ")
 
 
-def test_high_asks_for_a_majority_above_cae_beyond_chance() -> None:
-    def verdict(*ours: Any, missing: int = 0) -> Verdict:
+def test_high_counts_settings_above_cae_and_decides_nothing_of_one_seed() -> None:
+    def verdict(*ours: Any) -> Verdict:
         against = {f"conocc λ=0.001 γ=1 T={number}": one for number, one in enumerate(ours)}
-        found = claims(numbers({}, minus_cae=against, missing=missing), quick=False)
+        found = claims(numbers({}, minus_cae=against), quick=False)
         return next(c.verdict for c in found if "majority of γ and T" in c.text)
 
     up, down, equal = difference(0.1), difference(-0.1), difference(0.1, 0.2)
-    assert verdict(up, up, equal) is Verdict.HOLDS
-    assert verdict(down, down, equal) is Verdict.FAILS
-    assert verdict(up, equal) is Verdict.UNTESTED, "half is no majority"
-    assert verdict(up, up, missing=1) is Verdict.UNTESTED
+    assert verdict(up, up, equal) is Verdict.UNTESTED, "of one seed each, which all share"
+    assert verdict(down, down, equal) is Verdict.UNTESTED
 
 
 def made_row(results: list[list[float]], labels: list[int], part: str = "own") -> Row:
@@ -219,6 +218,13 @@ def test_neighbour_purity_counts_the_five_nearest_others_with_the_same_label() -
     assert purity(codes, mixed) == pytest.approx((10 * 0.8 + 0) / 12)
 
 
+def test_the_purity_of_codes_that_have_collapsed_is_chance_whatever_their_order() -> None:
+    labels = np.repeat([0, 1], [8, 12])
+    expected = (8 * 7 + 12 * 11) / (20 * 19)
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert [purity(np.zeros((20, 4)), each) for each in (labels, shuffled)] == pytest.approx([expected] * 2)
+
+
 def drawn(spread: float, inner: float, purity: float, noise: float) -> dict[str, Any]:
     """What the job of Figure 6 returns, with so many radii within half the 95 % one."""
     few = round(inner * 1000)
@@ -299,7 +305,7 @@ def made_up(job: Job) -> Result:
     }
     if job.name.startswith("figure6"):
         radii = {name: [0.5, 1.0, 2.0] for name in ("train", "held_out", "normal", "abnormal")}
-        spread = dict.fromkeys(radii, (1.0 if method == "cae" else 0.1) * (1 + 0.01 * arguments["seed"]))
+        spread = dict.fromkeys(radii, 1.0 if method == "cae" else 0.1 * (1 + 0.01 * arguments["seed"]))
         plane = {"x": [0.0, 1.0, 2.0], "y": [0.0, 1.0, 0.0], "radius": [0.5, 1.0, 2.0]}
         value = {"variance": 1.0, "spread": spread, "radii": radii, "purity": 0.6, "chance": 0.5, "tsne": plane}
     return Result(job, value, 1.0, "2026-01-01T00:00:00+00:00", {})

@@ -28,11 +28,18 @@ def of_all_pairs(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np
     return psi.mean(axis=1), psi.mean(axis=0)
 
 
+def freedom(*sides: np.ndarray) -> float:
+    """Satterthwaite's degrees of freedom of the sum of means over abnormal and over normal images."""
+    variances = [side.var(ddof=1) / len(side) for side in sides]
+    return float(sum(variances) ** 2 / sum(v**2 / (len(s) - 1) for v, s in zip(variances, sides, strict=True)))
+
+
 def test_delongs_variance_is_that_of_the_placements_of_all_pairs() -> None:
     labels, scores = drawn(0)
     v10, v01 = of_all_pairs(labels, scores)
     value, sd = v10.mean(), np.sqrt(v10.var(ddof=1) / len(v10) + v01.var(ddof=1) / len(v01))
-    logit, half = np.log(value / (1 - value)), stats.norm.ppf(0.975) * sd / (value * (1 - value))
+    quantile = stats.t.isf(0.025, freedom(v10, v01))
+    logit, half = np.log(value / (1 - value)), quantile * sd / (value * (1 - value))
     interval = delong(labels, scores)
     assert interval.value == pytest.approx(value, abs=1e-12)
     assert interval.low == pytest.approx(1 / (1 + np.exp(-(logit - half))), abs=1e-9)
@@ -44,14 +51,48 @@ def test_paired_delong_uses_the_covariance_of_both_methods() -> None:
     labels, a = drawn(1)
     b = a + np.random.default_rng(2).normal(size=len(a))
     (a10, a01), (b10, b01) = of_all_pairs(labels, a), of_all_pairs(labels, b)
-    variance = 0.0
+    variance, free = 0.0, freedom(a10 - b10, a01 - b01)
     for first, second in ((a10, b10), (a01, b01)):
         covariance = np.cov(first, second)
         variance += (covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]) / len(first)
     difference, pvalue = delong_paired(labels, a, b)
     z = (metrics.auroc(labels, a) - metrics.auroc(labels, b)) / np.sqrt(variance)
-    assert pvalue == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-9)
-    assert difference.high - difference.low == pytest.approx(2 * stats.norm.ppf(0.975) * np.sqrt(variance), rel=1e-9)
+    assert pvalue == pytest.approx(2 * stats.t.sf(abs(z), free), rel=1e-9)
+    expected = 2 * stats.t.isf(0.025, free) * np.sqrt(variance)
+    assert difference.high - difference.low == pytest.approx(expected, rel=1e-9)
+
+
+def test_with_few_abnormal_images_true_nulls_are_rejected_no_more_often_than_promised() -> None:
+    rng = np.random.default_rng(15)
+    labels = np.repeat([0, 1], [100, 5])
+    pvalues = [
+        delong_paired(labels, rng.normal(size=105) + labels, rng.normal(size=105) + labels)[1] for _ in range(1000)
+    ]
+    assert np.nanmean(np.asarray(pvalues) <= 0.05) < 0.065  # by the normal distribution's quantile 0.09
+
+
+def test_patients_of_one_image_each_are_images() -> None:
+    labels, a = drawn(16, normal=20, abnormal=5)
+    b = drawn(17, normal=20, abnormal=5)[1]
+    single = np.arange(25)
+    assert delong(labels, a).low == pytest.approx(delong(labels, a, single).low, rel=1e-12)
+    assert delong_paired(labels, a, b)[1] == pytest.approx(delong_paired(labels, a, b, single)[1], rel=1e-12)
+
+
+def test_what_rounding_alone_makes_is_no_variance() -> None:
+    labels = np.repeat([0, 1], 5)
+    normals = np.arange(5) * 2.0
+    a, b = np.r_[normals, normals + 1], np.r_[normals, normals - 1]
+    difference, pvalue = delong_paired(labels, a, b)  # every image is worth a fifth more
+    assert difference.value == pytest.approx(0.2)
+    assert np.isnan(difference.low)
+    assert np.isnan(pvalue)
+    assert "finds no variance" in difference.how
+    # two seeds whose AUROCs tie, but for the last digit of a mean
+    one = [2, 14, 8, 9, 4, 7, 16, 5, 1, 18, 6, 11, 12, 13, 0, 15, 19, 10, 17, 3]
+    other = [14, 16, 2, 3, 1, 17, 12, 10, 5, 4, 9, 18, 8, 0, 19, 11, 13, 7, 6, 15]
+    interval = delong(np.repeat([0, 1], 10), np.array([one, other], float))
+    assert interval.high - interval.low > 0.2
 
 
 def test_paired_delong_changes_sign_with_its_arguments() -> None:
@@ -237,7 +278,10 @@ def test_of_seeds_the_variance_is_obuchowski_and_rocketttes(groups: np.ndarray |
     shared = covariance[~np.eye(seeds, dtype=bool)].mean()
     between = areas.var(ddof=1) / seeds
     interval = delong(labels, scores, groups)
-    half = (stats.norm.isf(0.025) * shared + stats.t.isf(0.025, seeds - 1) * between) / math.sqrt(shared + between)
+    means = [np.mean(side, axis=0) for side in zip(*(of_all_pairs(labels, run) for run in scores), strict=True)]
+    half = (stats.t.isf(0.025, freedom(*means)) * shared + stats.t.isf(0.025, seeds - 1) * between) / math.sqrt(
+        shared + between
+    )
     if groups is not None:  # 10 and 20 patients, Satterthwaite
         found = math.log(interval.high / (1 - interval.high)) - math.log(interval.low / (1 - interval.low))
         assert found / 2 * areas.mean() * (1 - areas.mean()) == pytest.approx(half, rel=0.05)
@@ -268,7 +312,16 @@ def test_of_unequal_seeds_each_arm_keeps_its_own_spread_and_the_images_count_onc
     for block in (whole[:5, :5], whole[5:, 5:]):
         shared += block[~np.eye(len(block), dtype=bool)].mean()
     variance = sum(between) + shared
-    parts = ((between[0], stats.t.isf(0.025, 4)), (between[1], stats.t.isf(0.025, 2)), (shared, stats.norm.isf(0.025)))
+    first, second = (
+        [np.mean(side, axis=0) for side in zip(*(of_all_pairs(labels, run) for run in arm), strict=True)]
+        for arm in (a, b)
+    )
+    free = freedom(*(one - other for one, other in zip(first, second, strict=True)))
+    parts = (
+        (between[0], stats.t.isf(0.025, 4)),
+        (between[1], stats.t.isf(0.025, 2)),
+        (shared, stats.t.isf(0.025, free)),
+    )
     difference, _ = delong_paired(labels, a, b)
     assert width(difference) / 2 == pytest.approx(sum(v * q for v, q in parts) / math.sqrt(variance))
     assert difference.how == "paired DeLong over 50 images x 5 and 3 seeds"

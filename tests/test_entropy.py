@@ -193,6 +193,12 @@ def test_levina_bickel_averages_the_inverses_of_all_images() -> None:
     assert levina_bickel(latents, k=5).value == pytest.approx(1 / np.mean(inverses), abs=1e-9)
 
 
+def test_the_participation_ratio_is_at_most_the_number_of_dimensions() -> None:
+    found = [participation_ratio(normal(30, 20, seed)) for seed in range(10)]
+    assert max(one.value for one in found) == 20
+    assert all(1 <= one.low <= one.value <= one.high <= 20 for one in found if not math.isnan(one.value))
+
+
 def test_the_participation_ratio_is_not_halved_where_there_are_as_many_images_as_dimensions() -> None:
     deviations = np.repeat([1.0, 0.1], [10, 54])
     variances = deviations**2

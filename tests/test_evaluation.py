@@ -67,6 +67,34 @@ def test_intervals_are_over_patients_and_seeds() -> None:
     assert "AUROC over 5 seeds" in evaluation.table()
 
 
+def test_balanced_accuracy_counts_patients_with_images_of_both_classes_once() -> None:
+    rng = np.random.default_rng(3)
+    patients, labels = np.repeat(np.arange(40), 12), np.tile(np.repeat([0, 1], 6), 40)
+    inside = []
+    for _ in range(60):
+        sure = rng.random(40) < 0.5  # of a patient every image is decided right, or each by a coin
+        right = np.repeat(sure, 12) | (rng.random(480) < 0.5)
+        found = evaluate(labels, rng.random(480), flags=right == labels, groups=list(map(str, patients)), draws=200)
+        interval = found.decisions["balanced_accuracy"]
+        inside.append(interval.low <= 0.75 <= interval.high)
+    assert "no narrower than square-and-add" in interval.how
+    assert np.mean(inside) > 0.88  # as if independent: 0.82
+    apart = evaluate(np.repeat([0, 1], 30), rng.random(60), flags=rng.random(60) < 0.5, draws=DRAWS)
+    assert apart.decisions["balanced_accuracy"].how == "square-and-add of the two rates' bounds"
+
+
+def test_normals_of_a_single_patient_have_no_spread_whoever_has_abnormal_images() -> None:
+    labels = np.r_[np.zeros(20, int), np.tile(1, 18)]
+    patients = ["p0"] * 20 + [f"p{1 + i // 2}" for i in range(18)]
+    patients[20] = patients[21] = "p0"  # whose normals these are has abnormal images, too
+    found = evaluate(labels, np.random.default_rng(0).normal(size=38) + labels, groups=patients, draws=DRAWS)
+    for metric in ("aupr_normal", "aupr_abnormal", "sensitivity_at_95_specificity"):
+        assert found.ranking[metric].how == "no interval: one patient of a class, its spread is unknown"
+    many = ["p0", *(f"p{i}" for i in range(1, 20)), *(f"p{i}" for i in range(1, 19))]
+    whole = evaluate(labels, np.random.default_rng(0).normal(size=38) + labels, groups=many, draws=DRAWS)
+    assert not np.isnan(whole.ranking["aupr_normal"].low), "one patient without abnormal images is no class of one"
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_perfect_scores_and_decisions_get_exact_bounds_over_patients(seeds: int) -> None:
     labels = np.repeat([0, 1], [40, 20])

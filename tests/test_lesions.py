@@ -43,6 +43,13 @@ def test_ties_make_fractions_and_a_bootstrap() -> None:
     assert "bootstrap" in found.how
 
 
+def test_a_share_with_a_tie_is_told_no_more_surely_than_one_without() -> None:
+    sure, tied = share(np.ones(20)), share(np.r_[np.ones(19), 0.5])
+    assert tied.value == 0.975
+    assert tied.low < sure.low
+    assert tied.how.endswith("no narrower than exact binomial over 20 images")
+
+
 def test_a_lesion_is_hit_by_one_marked_pixel_inside() -> None:
     marked = np.zeros((4, 10, 10), bool)
     marked[:2, 5, 5] = True

@@ -98,6 +98,13 @@ def test_the_interval_over_seeds_is_students() -> None:
     assert sd == pytest.approx(values.std(ddof=1))
 
 
+def test_equal_seeds_have_no_interval() -> None:
+    interval, sd = seeds_interval(np.full(3, 0.1))
+    assert (interval.value, sd) == (pytest.approx(0.1), 0)
+    assert np.isnan([interval.low, interval.high]).all()
+    assert interval.how == "no interval: all seeds are equal"
+
+
 def test_one_seed_has_no_spread() -> None:
     interval, sd = seeds_interval(np.array([0.8]))
     assert interval.value == 0.8
@@ -187,6 +194,7 @@ def test_the_variance_of_a_mean_counts_patients_not_images() -> None:
 def test_splits_without_spread_have_no_interval() -> None:
     assert math.isnan(over_splits(np.array([0.3]), 0.5)[1])
     assert over_splits(np.zeros(4), 0.5)[1] == 1.0
-    interval, pvalue = over_splits(np.full(4, 0.25), 0.5)
-    assert math.isnan(pvalue)
-    assert math.isnan(interval.low)
+    for value in (0.25, 0.1):  # the mean of three tenths is not a tenth
+        interval, pvalue = over_splits(np.full(3, value), 0.5)
+        assert math.isnan(pvalue)
+        assert math.isnan(interval.low)

@@ -59,7 +59,7 @@ class Attribution(Enum):
         gradient: |ds/dx|, of a pixel's grey level; the only one without sign and without counterpart. It is the
         score's change per unit of grey, so that of an image the model is sure of may be large anywhere.
         integrated-gradients: the gradient's mean on the line from the counterpart to the image, times their
-        difference; the shares sum to s(image) - s(counterpart).
+        difference; the shares nearly sum to s(image) - s(counterpart).
         occlusion: what the score loses when a square is replaced by the counterpart's, mean over the squares
         that hold the pixel.
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from jaxtyping import Float, Int
 
 from . import curves
-from .resampling import drawn_weights, units
+from .resampling import drawn_weights, fewest_of_a_class
 
 __all__ = ["Band", "pr_band", "roc_band"]
 
@@ -90,8 +90,7 @@ def _band(
     seed: int,
 ) -> Band | None:
     positive, scores = curves.scored(labels, scores)
-    _, has_abnormal = units(positive, groups)
-    if min(np.sum(has_abnormal), np.sum(~has_abnormal)) < 2:
+    if positive.all() or not positive.any() or fewest_of_a_class(positive, groups) < 2:
         return None
     order, ends = curves.ranking(scores)
     drawn = []

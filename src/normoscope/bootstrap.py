@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from .curves import runs_of
 from .metrics import Metric
-from .resampling import drawn_weights, resampler, units
+from .resampling import drawn_weights, fewest_of_a_class, resampler
 from .statistics import Interval, Seeds, StandardError, sampled
 
 __all__ = ["bootstrap", "bootstrap_paired"]
@@ -154,8 +154,7 @@ def _interval(
         for arm, own in zip(arms, of_arms, strict=True)
     ]
     error = StandardError.over_seeds(seeds, images)
-    _, has_abnormal = units(_abnormal(labels), groups)
-    if 1 in (np.sum(has_abnormal), np.sum(~has_abnormal)):
+    if fewest_of_a_class(_abnormal(labels), groups) == 1:
         kind = "image" if groups is None else "patient"
         why = f"no interval: one {kind} of a class, its spread is unknown"
         return Interval.without_bounds(value, why), error, drawn

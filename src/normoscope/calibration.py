@@ -3,7 +3,8 @@
 The conformal p-value of a score s among n calibration scores is (1 + #{s_i >= s}) / (n + 1): for a normal image
 exchangeable with the calibration normals, P(p <= alpha) <= alpha. The guarantee is marginal: it holds on average
 over calibration sets, and the rate that one calibration set realises follows Beta(l, n + 1 - l) with
-l = floor(alpha (n + 1)). It says nothing of normals from another scanner, age group or year.
+l = floor(alpha (n + 1)); where scores tie with the threshold it is at most that. It says nothing of normals from
+another scanner, age group or year.
 
 Reference: Bates, Candes, Lei, Romano, Sesia, Testing for outliers with conformal p-values, Ann. Stat. 2023.
 """
@@ -191,11 +192,18 @@ class Calibration:
             sign = "±" if self.kind == "two-sided" else "+"
             return f"{self.rule} (mean {sign} {self.k:g} sd, no guarantee{self._origin})"
         low, high = self.band()
+        lies = f"lies in {low:.3f}-{high:.3f} nine times in ten"
+        if self._tied:
+            lies = f"is at most {high:.3f} nineteen times in twenty (scores tie with the threshold)"
         return (
             f"{self.rule} (conformal, {self.alpha:.3g} false alarms per {self.unit}; "
-            f"with {len(self.scores)} {_units(self.unit, self.kind)} the realised rate lies in {low:.3f}-{high:.3f} "
-            f"nine times in ten{self._origin})"
+            f"with {len(self.scores)} {_units(self.unit, self.kind)} the realised rate {lies}{self._origin})"
         )
+
+    @property
+    def _tied(self) -> bool:
+        """Whether other calibration scores equal the conformal threshold, which then flags fewer than it may."""
+        return int(np.sum(self.scores == self.scores[-_allowed(len(self.scores), self.alpha)])) > 1
 
     @property
     def _origin(self) -> str:
@@ -228,7 +236,7 @@ class Calibration:
         return None if self.rule is None else self.rule(_finite(scores))
 
     def band(self, level: float = 0.9) -> tuple[float, float]:
-        """Return the central interval of the rate this one calibration realises: Beta(l, n + 1 - l)."""
+        """Return the central interval of the rate this one calibration realises: Beta(l, n + 1 - l), without ties."""
         from scipy.stats import beta
 
         n = len(self.scores)
@@ -248,8 +256,7 @@ class Calibration:
             of: All of them.
         """
         number = self._flagged(of)
-        tied = np.count_nonzero(self.scores == self.scores[-_allowed(len(self.scores), self.alpha)]) > 1
-        more, fewer = number.sf(flagged - 1), 1.0 if tied else number.cdf(flagged)
+        more, fewer = number.sf(flagged - 1), 1.0 if self._tied else number.cdf(flagged)
         return float(min(1.0, 2 * min(more, fewer)))
 
     def usual(self, of: int) -> int:

@@ -24,7 +24,7 @@ from jaxtyping import Float, Int
 
 from .curves import runs_of
 from .metrics import auroc
-from .statistics import Interval, Seeds, StandardError, binomial, mean_variance, sampled
+from .statistics import Interval, Seeds, StandardError, binomial, is_rounding, mean_variance, sampled
 
 __all__ = ["delong", "delong_paired", "independent_pairs", "perfect", "placements"]
 
@@ -40,8 +40,9 @@ def delong(
     images and a true AUROC of 0.96, 92 % of the intervals hold it, against 82 %; with 50 and 50 and 0.76, 95 % and
     94 %.
 
-    Of patients the images' deviations are summed, a patient's abnormal and normal images together, and Student's
-    quantile has as many degrees of freedom as patients allow (Satterthwaite).
+    Of patients the images' deviations are summed, a patient's abnormal and normal images together. Student's quantile
+    has as many degrees of freedom as images or patients allow (Satterthwaite): with 100 normal and 5 abnormal images
+    the normal distribution's would reject 9 % of true nulls, this one 4 %.
 
     S seeds: var = s² / S + C, of the variance s² of the seeds' AUROCs and the mean covariance of two seeds' AUROCs that
     their common images make (`StandardError.over_seeds`). The interval says what other images and other seeds would
@@ -104,7 +105,7 @@ def delong_paired(
     first, second = _Arm.of(labels, a), _Arm.of(labels, b)
     error = _standard_error(labels, [first - second] if len(a) == len(b) else [first, -second], groups)
     if not error.sd > 0:
-        pvalue = 1.0 if error.sd == 0 and difference == 0 else math.nan
+        pvalue = 1.0 if error.sd == 0 and is_rounding(difference) else math.nan
         return Interval.without_bounds(difference, _no_spread("paired DeLong", labels, groups)), pvalue
     half = error.quantile() * error.sd
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
@@ -170,9 +171,7 @@ def _of_images(
     Variances of both classes' means add up and, of patients with images in both, twice their covariance.
     """
     values = (of_abnormal, of_normal)
-    if groups is None:
-        return sum(map(mean_variance, values)), math.inf
-    names, patient = np.unique(np.asarray(groups), return_inverse=True)
+    names, patient = np.unique(np.arange(len(labels)) if groups is None else np.asarray(groups), return_inverse=True)
     of_class = [patient[np.asarray(labels) == label] for label in (1, 0)]
     own = [mean_variance(v, of) for v, of in zip(values, of_class, strict=True)]
     sums = [np.bincount(of, v - v.mean(), len(names)) / len(v) for v, of in zip(values, of_class, strict=True)]

@@ -15,6 +15,7 @@ reads 7.6 from 200 images and 8.0 from 3,000, levina_bickel 7.1 and 7.8; in 32 d
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -162,8 +163,9 @@ def participation_ratio(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
         seed: Of the interval, from jackknife pseudo-values.
 
     Returns:
-        About 1 to d, without unit: d where all axes have equal variance. Not estimable from fewer than 20 images, and
-        where the figure exceeds 2 d or one image's absence takes it away: the sample does not tell the axes apart.
+        1 to d, without unit: d where all axes have equal variance; what correcting the bias leaves outside is cut. Not
+        estimable from fewer than 20 images, and where the figure exceeds 2 d or one image's absence takes it away: the
+        sample does not tell the axes apart.
 
     Raises:
         ScoresError: As `two_nn`.
@@ -189,7 +191,9 @@ def participation_ratio(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
         return Estimate.missing("one image alone makes up the variance")
     if not np.all((ratios > 0) & (ratios <= 2 * d)):
         return Estimate.missing(f"{n} images do not tell {d} dimensions apart")
-    return resampled(average(n * value - (n - 1) * ratios[:-1]), n, seed=seed, value=value)
+    found = resampled(average(n * value - (n - 1) * ratios[:-1]), n, seed=seed, value=value)
+    low, high = (float(np.clip(bound, 1.0, d)) for bound in (found.low, found.high))
+    return dataclasses.replace(found, value=min(max(value, 1.0), float(d)), low=low, high=high)
 
 
 _LATTICE = "neighbours at equal distances, as on a lattice"

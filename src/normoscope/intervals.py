@@ -3,8 +3,11 @@
 AUROC           DeLong over images or patients, and seeds · exactly 0 or 1: exact binomial over independent pairs
 rates           one seed, independent images, or exactly 0 or 1: exact binomial · else bootstrap, near 0 and 1 no
                 narrower than the exact binomial
-balanced acc.   square-and-add of its two rates
+balanced acc.   one seed, no patient in both classes: square-and-add of its two rates · else bootstrap, no narrower
 all others      bootstrap over images or patients, and seeds
+
+Exact bounds over patients are those of the share of patients; they hold for that of images where a patient's number of
+images says nothing of how they are decided.
 """
 
 from __future__ import annotations
@@ -66,7 +69,10 @@ class Intervals:
             return _undefined(metric, missing_class(labels))
         if metric is metrics.balanced_accuracy:
             rates = (metrics.sensitivity, metrics.specificity)
-            return mean_of_two(*(self.of_decisions(rate, labels, flags) for rate in rates))
+            apart = mean_of_two(*(self.of_decisions(rate, labels, flags) for rate in rates))
+            if flags.ndim == 1 and not self._in_both(labels):
+                return apart
+            return _no_narrower(self._bootstrap(metric, labels, flags), apart)
         if metric not in _SHARE_OF:
             return self._bootstrap(metric, labels, flags)
         rows = np.isin(labels, _SHARE_OF[metric])
@@ -78,9 +84,22 @@ class Intervals:
             return drawn if units < 2 else self._binomial(value, rows)
         if min(value, 1 - value) * units >= _FEW:
             return drawn
-        exact = self._binomial(value, rows)
-        low, high = np.fmin(drawn.low, exact.low), np.fmax(drawn.high, exact.high)
-        return Interval(value, float(low), float(high), f"{drawn.how}, no narrower than {exact.how}")
+        return _no_narrower(drawn, self._binomial(value, rows))
+
+    def of_shares(self, shares: Float[np.ndarray, " n"]) -> Interval:
+        """Return the mean of one share per image, each in [0, 1], with its interval.
+
+        Yes and no have exact bounds where images are independent. Others spread less, so those bounds are too wide for
+        them, which matters little: near 0 and 1, where draws cannot show what was not seen, nothing narrower is known.
+        """
+        everyone = np.ones(len(shares), np.int64)
+        if np.isin(shares, (0, 1)).all():
+            return self.of_decisions(metrics.sensitivity, everyone, shares.astype(bool))
+        drawn = self._bootstrap(lambda _, some: float(some.mean()), everyone, shares)
+        units, _ = self._units(everyone == 1)
+        if math.isnan(drawn.low) or min(drawn.value, 1 - drawn.value) * units >= _FEW:
+            return drawn
+        return _no_narrower(drawn, self._binomial(drawn.value, everyone == 1))
 
     def of_pixels(self, metric: Metric, masks: Bool[np.ndarray, "n h w"], given: npt.NDArray[Any]) -> Interval:
         """Return a metric of maps or predicted masks with its interval; nan and the reason without lesions."""
@@ -96,6 +115,12 @@ class Intervals:
         n, unit = self._units(rows)
         return binomial(round(value * n, 9), n, unit)
 
+    def _in_both(self, labels: Int[np.ndarray, " n"]) -> bool:
+        """Tell whether any patient has images of both classes, whose rates then depend on each other."""
+        if self.groups is None:
+            return False
+        return bool(np.intersect1d(self.groups[labels == 0], self.groups[labels == 1]).size)
+
     def _units(self, rows: Bool[np.ndarray, " n"]) -> tuple[int, str]:
         if self.groups is None:
             return int(np.sum(rows)), "images"
@@ -108,6 +133,14 @@ _SHARE_OF: dict[Metric, tuple[int, ...]] = {
     metrics.specificity: (0,),
 }
 """The labels of the images a rate is a share of: what makes it binomial."""
+
+
+def _no_narrower(drawn: Interval, other: Interval) -> Interval:
+    """Widen an interval to hold another of the same value; the other one where the first has no bounds."""
+    if math.isnan(drawn.low):
+        return other
+    low, high = np.fmin(drawn.low, other.low), np.fmax(drawn.high, other.high)
+    return Interval(drawn.value, float(low), float(high), f"{drawn.how}, no narrower than {other.how}")
 
 
 def missing_class(labels: Int[np.ndarray, " n"]) -> str:

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from jaxtyping import Bool, Float, Int
 
 from . import metrics
-from .bootstrap import bootstrap
 from .errors import ScoresError
 from .faithfulness import pointing
 from .intervals import Intervals
@@ -82,7 +81,7 @@ class Lesions:
 
 
 def share(hits: npt.NDArray[Any], patients: npt.NDArray[np.str_] | None = None) -> Interval:
-    """Return the mean of hits with its interval: exact binomial for yes and no, else the bootstrap.
+    """Return the mean of hits with its interval, as `Intervals.of_shares`.
 
     Args:
         hits: (n,) in [0, 1].
@@ -90,7 +89,4 @@ def share(hits: npt.NDArray[Any], patients: npt.NDArray[np.str_] | None = None) 
     """
     if not len(hits):
         return Interval.without_bounds(math.nan, "none of this kind")
-    everyone = np.ones(len(hits), np.int64)
-    if np.isin(hits, (0, 1)).all():
-        return Intervals(patients).of_decisions(metrics.sensitivity, everyone, hits.astype(bool))
-    return bootstrap(lambda _, drawn: float(drawn.mean()), everyone, hits, patients)
+    return Intervals(patients).of_shares(np.asarray(hits, np.float64))

@@ -17,7 +17,7 @@ from . import curves, metrics
 from .errors import ScoresError
 from .metrics import Metric
 
-__all__ = ["drawn_seeds", "drawn_weights", "resampler", "unit_of", "units"]
+__all__ = ["drawn_seeds", "drawn_weights", "fewest_of_a_class", "resampler", "unit_of", "units"]
 
 Weights = Int[np.ndarray, "draws n"]
 Resampled = Callable[[Weights], Float[np.ndarray, " draws"]]
@@ -48,6 +48,12 @@ def unit_of(groups: npt.ArrayLike | None, n: int) -> Int[np.ndarray, " n"]:
     if array.shape != (n,):
         raise ScoresError("groups", f"shape ({n},), one per image", f"{array.shape}", "pass one patient per image")
     return np.asarray(np.unique(array, return_inverse=True)[1])
+
+
+def fewest_of_a_class(abnormal: Bool[np.ndarray, " n"], groups: npt.ArrayLike | None) -> int:
+    """Return how many images, or patients with such images, the smaller class has; a class that is missing is none."""
+    unit = unit_of(groups, len(abnormal))
+    return min(len(np.unique(own)) for own in (unit[abnormal], unit[~abnormal]) if len(own))
 
 
 def drawn_weights(

@@ -33,6 +33,7 @@ __all__ = [
     "binomial",
     "false_discovery_rates",
     "holm",
+    "is_rounding",
     "mean_of_two",
     "mean_variance",
     "over_splits",
@@ -43,6 +44,7 @@ __all__ = [
 _TAIL = 0.025
 _LEAST = 1e-200  # below it scipy's quantiles of Student's distribution overflow
 _NOTHING = 1e-6  # standard errors below which a mean is taken for 0
+_ROUNDING = 1e-13  # standard deviations of figures of order 1 that are made by rounding alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +184,13 @@ class StandardError:
         Reference: Obuchowski & Rockette, Commun. Stat. Simul. 24 (1995), with seeds for readers.
         """
         several = [arm for arm in arms if len(arm.figures) > 1]
-        of_seeds = [(float(np.var(arm.figures, ddof=1)) / len(arm.figures), len(arm.figures) - 1) for arm in several]
+        spread = [0.0 if is_rounding(sd := float(np.std(arm.figures, ddof=1))) else sd for arm in several]
+        of_seeds = [(sd**2 / len(a.figures), len(a.figures) - 1) for sd, a in zip(spread, several, strict=True)]
         # the mean keeps a share of the images' variance that is each seed's own; the seeds' variance holds it already
         common = of_images - sum((arm.own - arm.together) / (len(arm.figures) - 1) for arm in several)
-        if common <= 0 and not any(variance > 0 for variance, _ in of_seeds):
+        if common <= _ROUNDING**2 and not any(spread):
             common = of_images  # seeds that tie by chance
-        return cls((*of_seeds, (float(np.maximum(common, 0.0)), freedom)))
+        return cls((*of_seeds, (0.0 if common <= _ROUNDING**2 else float(common), freedom)))
 
     @property
     def variance(self) -> float:
@@ -222,6 +225,11 @@ class StandardError:
 # --- seeds and families of tests
 
 
+def is_rounding(value: float) -> bool:
+    """Tell whether a figure of order 1, or its standard deviation, is zero but for the last digits."""
+    return abs(value) <= _ROUNDING
+
+
 def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float]:
     """Return the mean over seeds with Student's t interval, and the standard deviation.
 
@@ -231,7 +239,7 @@ def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float
         values: One figure per seed.
 
     Returns:
-        The interval and the standard deviation (n - 1); no bounds and nan with one seed.
+        The interval and the standard deviation (n - 1); no bounds and nan with one seed, no bounds where all are equal.
     """
     from scipy.special import stdtrit
 
@@ -239,6 +247,8 @@ def seeds_interval(values: Float[np.ndarray, " seeds"]) -> tuple[Interval, float
     if n < 2:
         return Interval.without_bounds(mean, "no interval: one seed"), math.nan
     sd = float(np.std(values, ddof=1))
+    if is_rounding(sd):
+        return Interval.without_bounds(mean, "no interval: all seeds are equal"), 0.0
     half = float(stdtrit(n - 1, 1 - _TAIL)) * sd / math.sqrt(n)
     return Interval(mean, mean - half, mean + half, f"t over {n} seeds"), sd
 
@@ -271,8 +281,9 @@ def over_splits(
     error = math.sqrt((1 / n + test_per_train) * float(np.var(values, ddof=1)) + shared)
     if math.isnan(error):
         return Interval.without_bounds(mean, "no interval: the spread of what all splits share is unknown"), math.nan
-    if error == 0:
-        return Interval.without_bounds(mean, "no interval: all splits are equal"), 1.0 if mean == 0 else math.nan
+    if is_rounding(error):
+        why = "no interval: all splits are equal"
+        return Interval.without_bounds(mean, why), 1.0 if is_rounding(mean) else math.nan
     half = float(stdtrit(n - 1, 1 - _TAIL)) * error
     interval = Interval(mean, mean - half, mean + half, f"corrected t over {n} splits")
     return interval, float(2 * stdtr(n - 1, -abs(mean) / error))
@@ -306,8 +317,9 @@ def false_discovery_rates(pvalues: Float[np.ndarray, " m"]) -> Float[np.ndarray,
     """Return each image's q-value: flag those of a list with q <= a, and at most a share a of them are expected normal.
 
     q_(k) is the least over j >= k of m p_(j) / j, at most 1 (Benjamini and Hochberg). Conformal p-values that share
-    their calibration normals depend on each other positively, which the bound allows. It holds for the list as a whole:
-    of one image, or of the regions in it, it says nothing.
+    their calibration normals depend on each other positively, which the bound allows where the images are independent:
+    of several images of one patient it is not proven. It holds for the list as a whole: of one image, or of the regions
+    in it, it says nothing.
 
     Args:
         pvalues: In (0, 1], in any order; 1 or more.

@@ -151,8 +151,14 @@ def _aurocs(numbers: Mapping[str, Any], methods: Sequence[str]) -> dict[str, flo
     return {row: found["auroc"]["value"] for row, found in rows if row.partition(" ")[0] in methods}
 
 
+_ROBUST = 0.5
+"""Share of what λ moves CAE by that it may move ConOCC by; the paper names no measure of robust."""
+
+_CONDITIONS = "robust is read as: moved at most half as much as CAE; chest X-rays, γ = 10, T = 60"
+
+
 def _robust(rate: Mapping[str, Difference], grid: Mapping[str, Any]) -> Claim:
-    """Ask at full length that λ moves CAE beyond chance, and ConOCC less, with both whole intervals.
+    """Ask at full length that λ moves CAE beyond chance, and ConOCC at most half as much, with both whole intervals.
 
     It is refuted where λ moves ConOCC more, by the same measure. The grid decides nothing: by its end the smaller
     λ has not converged, so what changes there is how far training has come.
@@ -171,15 +177,18 @@ def _robust(rate: Mapping[str, Difference], grid: Mapping[str, Any]) -> Claim:
     plain, constrained = rate["cae"], rate["conocc"]
     truth: Truth = None
     if plain["low"] is not None and constrained["low"] is not None:
-        if changed(plain) and most(constrained) < least(plain):
+        if changed(plain) and most(constrained) <= _ROBUST * least(plain):
             truth = True
         elif changed(constrained) and most(plain) < least(constrained):
             truth = False
-    return judged(text, where, truth, "; ".join([*parts, "chest X-rays, γ = 10, T = 60"]), "Figure 5")
+    return judged(text, where, truth, "; ".join([*parts, _CONDITIONS]), "Figure 5")
 
 
 def _high(grid: Mapping[str, Any]) -> Claim:
-    """Ask that a majority of ConOCC's settings is above CAE at the same λ, the plane in the paper's drawing."""
+    """Count ConOCC's settings above CAE at the same λ, the plane in the paper's drawing.
+
+    Nothing is decided: what another seed would change in a setting is not known of one, and all forty share it.
+    """
     text = "ConOCC is above CAE at the same λ in a majority of γ and T (our reading of high; stable is not judged)"
     where = "4.1, Figure 5"
     against: Mapping[str, Difference] = grid["minus_cae"]
@@ -190,13 +199,13 @@ def _high(grid: Mapping[str, Any]) -> Claim:
     why = (
         f"above CAE beyond chance in {sides.count(True)} of {len(sides)} settings and rates, below in "
         f"{sides.count(False)}; AUROC {fmean(aurocs):.3f} ± {stdev(aurocs):.3f} over them, {min(aurocs):.3f} to "
-        f"{max(aurocs):.3f}; 150 epochs at {SIDE} px, one seed per setting, as published"
+        f"{max(aurocs):.3f}; 150 epochs at {SIDE} px, one seed per setting, as published, "
+        "so that what another would change is not known"
     )
     listed = ", ".join(f"{name} {value:.3f}" for name, value in grid["beside"].items())
     why += f"; without any of these settings: {listed}" if listed else ""
     why += f"; not run yet: {grid['missing']} settings" if grid["missing"] else ""
-    majority = next((side for side in (True, False) if 2 * sides.count(side) > len(sides)), None)
-    return judged(text, where, None if grid["missing"] else majority, why, "Figure 5")
+    return judged(text, where, None, why, "Figure 5")
 
 
 def _features(figure: Mapping[str, Any]) -> list[Claim]:

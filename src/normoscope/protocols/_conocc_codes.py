@@ -70,11 +70,19 @@ def work(arguments: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
 
 
 def purity(codes: Codes, labels: npt.NDArray[np.int64]) -> float:
-    """Return the mean share of each code's five nearest others that have its label."""
-    from sklearn.neighbors import NearestNeighbors
+    """Return the mean share of each code's five nearest others that have its label.
 
-    near = NearestNeighbors(n_neighbors=_NEIGHBOURS).fit(codes).kneighbors(return_distance=False)
-    return float(np.mean(labels[near] == labels[:, None]))
+    Of others at the fifth distance each counts alike: codes that have collapsed to a point tell nothing, whatever the
+    order of the images.
+    """
+    from scipy.spatial.distance import cdist
+
+    distances = cdist(codes, codes)
+    np.fill_diagonal(distances, np.inf)
+    fifth = np.partition(distances, _NEIGHBOURS - 1, axis=1)[:, _NEIGHBOURS - 1 : _NEIGHBOURS]
+    nearer, tied = distances < fifth, distances == fifth
+    weights = nearer + tied * (_NEIGHBOURS - nearer.sum(1, keepdims=True)) / tied.sum(1, keepdims=True)
+    return float(np.mean((weights * (labels[:, None] == labels)).sum(1)) / _NEIGHBOURS)
 
 
 def _rounded(values: npt.NDArray[Any]) -> list[float]:
