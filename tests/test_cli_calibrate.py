@@ -151,6 +151,21 @@ def test_a_rule_set_anew_in_another_unit_is_told(tmp_path: Path, capsys: pytest.
     assert "the old rule counted per patient, the new one counts per image; --group-regex finds patients" in said
 
 
+def test_images_left_out_of_a_calibration_are_listed(typed: Typed, scans: Path, tmp_path: Path) -> None:
+    assert typed("fit", "pca", scans, "--out", tmp_path / "m", "--latent-dim", "4")[0] == 0
+    ward = tmp_path / "ward" / "normal"
+    ward.mkdir(parents=True)
+    for number in range(24):
+        pixels = np.random.default_rng(number).integers(0, 256, (32, 32), np.uint8)
+        Image.fromarray(pixels).save(ward / f"{number}.png")
+    (ward / "torn.png").write_bytes(b"")
+    code, _, err = typed("calibrate", tmp_path / "m", tmp_path / "ward", "--skip-unreadable")
+    assert code == 0
+    assert "note: not read: normal/torn.png: the file is empty (0 bytes)\n" in err.replace(
+        str(tmp_path / "ward") + "/", ""
+    )
+
+
 def test_copies_are_no_further_normals_and_missing_ones_are_told(typed: Typed, scans: Path, tmp_path: Path) -> None:
     assert typed("fit", "trivial", scans, "--out", tmp_path / "m")[0] == 0
     recent = tmp_path / "recent"

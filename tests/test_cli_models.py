@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,6 +189,57 @@ def test_the_demo_trains_beats_the_trivial_rows_and_leaves_a_report(
     assert found["beats_trivial"]
     assert (tmp_path / "demo" / "report.html").stat().st_size > 100_000
     assert (tmp_path / "demo" / "model" / "model.json").is_file()
+
+
+def test_the_demo_writes_over_no_model_but_its_own(refused: Callable[..., str], scans: Path, tmp_path: Path) -> None:
+    assert main(["fit", "knn", str(scans), "--out", str(tmp_path / "work" / "model"), "--quiet"]) == 0
+    before = (tmp_path / "work" / "model" / "model.json").read_bytes()
+    assert "a folder without a model of your own (this one's is of" in refused("demo", "--out", tmp_path / "work")
+    assert (tmp_path / "work" / "model" / "model.json").read_bytes() == before
+    assert not (tmp_path / "work" / "report.html").exists()
+
+
+def test_maps_of_a_method_without_any_are_refused_before_scores_are_replaced(
+    knn_model: Path, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    words = ["score", knn_model, *PHANTOM, "--out", tmp_path / "s.csv", "--maps", tmp_path / "maps"]
+    assert "a method that localises" in refused(*words)
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_what_the_source_tells_is_told_where_images_are_scored(typed: Typed, knn_model: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), np.uint8)
+    arrays = {f"{s}_{what}": v for s in ("train", "val", "test") for what, v in
+              (("images", images), ("labels", np.array([[0], [1], [0]])))}  # fmt: skip
+    np.savez(tmp_path / "pneumoniamnist.npz", **arrays)
+    spec = f"medmnist:{tmp_path / 'pneumoniamnist.npz'}"
+    code, _, err = typed("score", knn_model, spec, "--out", tmp_path / "s.csv")
+    assert code == 0
+    assert "note: pneumoniamnist.npz is not the official file" in err
+
+
+def test_going_on_and_starting_anew_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "pca", "phantom", "--out", "m", "--resume", "--restart"])
+    assert stopped.value.code == 2
+    assert "not allowed with argument --resume" in capsys.readouterr().err
+
+
+def test_the_first_of_several_processes_to_meet_a_failure_tells_it(typed: Typed, scans: Path, tmp_path: Path) -> None:
+    next((scans / "normal").iterdir()).write_bytes(b"")
+    words = [sys.executable, "-m", "normoscope.apps.cli", "fit", "cae", str(scans), "--epochs", "1", "--devices", "2"]
+    done = subprocess.run([*words, "--out", str(tmp_path / "m")], capture_output=True, text=True)
+    assert done.returncode == 2
+    said = [line for line in done.stderr.splitlines() if line.startswith("normoscope: error: ")]
+    assert len(said) == 1
+    assert "cannot be read" in said[0]
+
+
+def test_a_full_disk_behind_standard_output_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "normoscope.apps.cli", "list", "metrics"]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (2, "normoscope: error: no space left on device.\n")
 
 
 def test_scoring_images_that_fitted_the_model_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from normoscope.apps.cli import SELECTORS, main
 from normoscope.persistence import load_model
 from normoscope.selection import DEFAULT, Selector
-from normoscope.sweep import Sweep, sweep
+from normoscope.sweep import Sweep, axis_of, sweep
 from toys import PHANTOM, Typed
 
 Answered = Callable[..., dict[str, Any]]
@@ -44,6 +45,16 @@ def test_a_sweep_shows_what_normals_say_and_what_each_selector_takes(typed: Type
     assert stored["choice"]["value"] in (2, 8, 32)
     assert (tmp_path / "s" / "sweep.svg").read_text().startswith("<?xml")
     assert {file.suffix or file.name for file in (tmp_path / "s" / "jobs").iterdir()} == {".json", ".lock"}
+
+
+def test_the_smaller_of_two_sizes_comes_first_whatever_was_typed() -> None:
+    typed, sorted_ = (axis_of("pca", values=values) for values in (["32", "4", "8"], ["4", "8", "32"]))
+    assert typed.values == sorted_.values == (4, 8, 32)
+
+
+def test_what_varies_is_not_also_fixed(refused: Refused, tmp_path: Path) -> None:
+    words = ["sweep", "pca", *PHANTOM, "--over", "latent-dim=2,8", "--latent-dim", "4", "--out", tmp_path / "s"]
+    assert refused(*words) == "--latent-dim: expected nothing, for --over varies latent_dim, got '4'."
 
 
 def test_methods_are_swept_and_what_some_of_them_lack_chooses_nothing(answered: Answered, tmp_path: Path) -> None:
@@ -174,6 +185,13 @@ def test_entropy_tells_what_the_latent_holds_of_unseen_normals(
 def test_entropy_of_a_method_without_a_decoder_is_refused(refused: Refused, tmp_path: Path) -> None:
     assert main(["fit", "knn", *PHANTOM, "--out", str(tmp_path / "m"), "--quiet"]) == 0
     assert "an autoencoder, whose latent vector can be decoded" in refused("entropy", tmp_path / "m", *PHANTOM)
+
+
+def test_entropy_takes_no_unnamed_classes_for_normal(refused: Refused, autoencoder: Path, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 28, 28), np.uint8)
+    np.savez(tmp_path / "two.npz", images=images, labels=np.arange(60) % 2)
+    sentence = refused("entropy", autoencoder, tmp_path / "two.npz")
+    assert "the normal class is not named; classes found: 0, 1; pass --normal-class" in sentence
 
 
 def test_entropy_needs_normals(refused: Refused, autoencoder: Path) -> None:

@@ -520,6 +520,18 @@ def test_a_method_without_latent_vector_says_too_that_no_normal_is_compared_with
     assert said.startswith("no nearest normal to compare with: the model's own data are not here (")
 
 
+def test_data_that_moved_are_read_as_they_were_at_the_fit(
+    explained: Callable[..., dict[str, Any]], scans: Path, tmp_path: Path
+) -> None:
+    here, options = scans / "normal", ["-o", "layout=flat", "--normal-class", "normal"]
+    assert main(["fit", "knn", str(here), *options, "--out", str(tmp_path / "m"), "--quiet"]) == 0
+    (moved := tmp_path / "elsewhere" / "normal").parent.mkdir()
+    here.rename(moved)
+    image = str(scans / "abnormal" / "00.png")
+    assert any("--normals" in one for one in explained(tmp_path / "m", image)["notes"])
+    assert not any("--normals" in one for one in explained(tmp_path / "m", image, "--normals", str(moved))["notes"])
+
+
 def test_a_latent_value_that_is_rounding_is_not_explained(small_phantom: Partition) -> None:
     pca = fit("pca", methods.build("pca", overrides={"latent_dim": 2}), small_phantom)
     usual = pca.prepare([sample for sample in small_phantom.samples["test"] if not sample.label][:2])

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from normoscope import methods, sources
+from normoscope.comparison import assess
 from normoscope.errors import OptionError, ScoresError
 from normoscope.heatmaps import FLOOR, colour, file_names, greyscale, overlay, write_maps
 from normoscope.model import Model, _full_scale, fit
@@ -132,6 +133,17 @@ def test_marked_regions_are_written_counted_and_in_the_lesions(pca: Model, data:
         assert sample.read_mask is not None
         hits += bool((mask & pca.preprocessor.mask(sample.read_mask())).any())
     assert hits >= 3
+
+
+def test_where_no_region_could_stand_none_is_denied(pca: Model, data: Partition, tmp_path: Path) -> None:
+    few = pca.calibrated(data.images["calibrate"], None, alpha=0.01, strict=False)  # which needs 99 normals
+    assert few.normal_maps is not None
+    write_maps(few, prepared(few, data), tmp_path)
+    rows = list(csv.DictReader((tmp_path / "maps.csv").open()))
+    assert {(row["pred_mask"], row["regions"], row["region_pvalue"]) for row in rows} == {("", "", "")}
+    assert not (tmp_path / "masks").exists()
+    assert "dice" not in assess(few, data.collection).evaluation.pixels
+    assert "dice" in assess(pca, data.collection).evaluation.pixels
 
 
 def test_the_list_says_what_the_check_by_random_weights_says_and_on_how_many_images(

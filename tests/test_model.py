@@ -118,7 +118,7 @@ def test_another_normal_class_on_the_models_own_data_is_refused() -> None:
     assert not model.owns(dataclasses.replace(data.collection, spec="other"))
     assert not [note for note in data.notes if note.startswith("no image stands")]
     two = [dataclasses.replace(one, patient=f"p{i % 2}") for i, one in enumerate(toy(40, 0))]
-    assert "no image stands in calibrate: there are too few patients to cut" in cut(two).notes
+    assert "no image stands in calibrate: there are too few patients or images to cut" in cut(two).notes
     swapped = dataclasses.replace(data.collection, normal_class="lesion")
     with pytest.raises(OptionError, match=r"fitted with on this data, got .lesion"):
         model.test_samples(swapped)
@@ -243,6 +243,12 @@ def test_an_image_that_is_gone_since_it_was_read_ends_nothing() -> None:
     prepared = model.prepare(data.samples["test"][:2])
     left = dataclasses.replace(prepared.samples[0], read=gone)
     assert model.shape_notes(dataclasses.replace(prepared, samples=(left, prepared.samples[1]))) == []
+    # training may take hours: that a share is unmounted meanwhile costs no model
+    first, *others = data.samples["train"]
+    samples = {**data.samples, "train": [dataclasses.replace(first, read=gone), *others]}
+    late = ns.fit("pca", PCA(), dataclasses.replace(data, samples=samples))
+    assert late.provenance["data"]["image_shape"] is None
+    assert late.shape_notes(prepared) == []
 
 
 def test_methods_without_maps_or_reconstructions_say_so() -> None:

@@ -491,12 +491,34 @@ def test_replacing_the_calibration_keeps_the_old_ones_in_order(
     assert load_model(folder).calibration.to_json() == pca.calibration.to_json()
 
 
+def test_a_rule_is_not_written_over_another_model(pca: Model, folder: Path, small_phantom: Partition) -> None:
+    renewed = pca.calibrated(small_phantom.images["calibrate"], None, alpha=0.2)
+    save_model(make(small_phantom, "knn"), folder, overwrite=True)  # while the images were read
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(OptionError, match=r"the model that was read \(by now another one stands there\)"):
+        replace_calibration(renewed, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert load_model(folder).method == "knn"
+
+
 def test_numbers_given_in_python_for_options_and_classes_come_back(pca: Model, tmp_path: Path) -> None:
     data = {**pca.provenance["data"], "options": {"size": 28, "anatomy": "chest"}, "normal_class": 0}
     model = replace(pca, provenance={**pca.provenance, "data": data})
     again = load_model(save_model(model, tmp_path / "m"))
     assert again.provenance["data"]["options"] == {"size": 28, "anatomy": "chest"}
     assert again.provenance["data"]["normal_class"] == 0
+
+
+def test_writing_leaves_the_process_its_umask_as_other_threads_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(_: int) -> int:
+        raise AssertionError("the umask is the whole process's")
+
+    (tmp_path / "other").touch()
+    monkeypatch.setattr(os, "umask", changed)
+    write_atomically(tmp_path / "file", "text")
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == stat.S_IMODE((tmp_path / "other").stat().st_mode)
 
 
 def test_weights_are_as_readable_as_the_other_files(pca: Model, tmp_path: Path) -> None:

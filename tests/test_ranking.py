@@ -270,6 +270,15 @@ def test_rank_prints_a_table_and_says_when_sets_are_too_few(typed: Typed, tmp_pa
     assert "the files were made with different presets: paper, quick\n" in err
 
 
+def test_data_sets_of_one_name_are_parted_by_their_files(typed: Typed, tmp_path: Path) -> None:
+    first, second = stored(tmp_path, "here/images.npz"), stored(tmp_path, "there/images.npz", preset="quick")
+    assert first != second
+    assert "1 of 8" in typed(first, second)[1]
+    code, out, _ = typed(first, second, "--source", f"{second}=elsewhere")
+    assert code == 0
+    assert out.splitlines()[0].split() == ["method", "mean", "rank", "images", "elsewhere"]
+
+
 def test_what_cannot_be_ranked_is_refused_in_one_sentence(typed: Typed, tmp_path: Path) -> None:
     a, b = stored(tmp_path, "a"), stored(tmp_path, "b", {"knn": 0.5, "vae": 0.5})
     other, torn = tmp_path / "other.json", tmp_path / "torn.json"
@@ -279,8 +288,8 @@ def test_what_cannot_be_ranked_is_refused_in_one_sentence(typed: Typed, tmp_path
     os.mkfifo(pipe := tmp_path / "pipe.json")
     refusals = {
         "expected every file once, got": [a, a],
-        "--source: expected NAME=ORIGIN with NAME one of a, got 'c=d'.": [a, "--source", "c=d"],
-        "--source: expected NAME=ORIGIN with NAME one of a, got 'a'.": [a, "--source", "a"],
+        "--source: expected NAME=ORIGIN with NAME a FILE or one of a, got 'c=d'.": [a, "--source", "c=d"],
+        "--source: expected NAME=ORIGIN with NAME a FILE or one of a, got 'a'.": [a, "--source", "a"],
         "FILE: expected files that share at least two rows which saw no labels, got 'knn'.": [a, b],
         "other.json: expected a table that 'normoscope compare --out' wrote, got something else.": [a, other],
         "torn.json: expected a table that 'normoscope compare --out' wrote, got something else.": [torn],

@@ -20,7 +20,7 @@ from normoscope.methods.vae import VAE
 from normoscope.model import Model, fit, rescore
 from normoscope.partitions import Partition, partition
 from normoscope.persistence import load_model, save_model
-from normoscope.rescoring import fit_head
+from normoscope.rescoring import check_recipe, fit_head
 from normoscope.scoring import Pooling, Residual, Scoring, Term
 from normoscope.sources import load
 from normoscope.types import Run
@@ -122,6 +122,33 @@ def test_a_scoring_the_method_has_nothing_for_is_refused(
     recipe = SMALL if method == "cae" else methods.build(method)
     with pytest.raises(OptionError, match=sentence):
         fit(method, recipe, small_phantom, run=RUN, scoring=Scoring(residual=Residual(residual)))
+
+
+def test_a_method_that_reconstructs_nothing_is_refused_before_any_is_trained(
+    small_phantom: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*_: object, **__: object) -> None:
+        raise AssertionError("something was fitted")
+
+    monkeypatch.setattr("normoscope.comparison.fit", trained)
+    recipes = [Recipe("pca", "pca", PCA()), Recipe("knn", "knn", methods.build("knn"), Scoring())]
+    with pytest.raises(OptionError, match="a method that reconstructs"):
+        compare(recipes, small_phantom, Run())
+    assert {name for name in methods.names() if not reconstructs(name)} == {
+        "cocsvm",
+        "deep_svdd",
+        "knn",
+        "ocsvm",
+        "trivial",
+    }
+
+
+def reconstructs(method: str) -> bool:
+    try:
+        check_recipe(method, methods.build(method), Scoring())
+    except OptionError:
+        return False
+    return True
 
 
 def test_the_head_learns_where_normals_are_hard_and_is_saved(tmp_path: Path) -> None:

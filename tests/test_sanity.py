@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from normoscope import methods
@@ -328,9 +329,32 @@ def test_the_command_explains_its_table_to_people(stored: Path, typed: Typed) ->
     assert "note: attributions" in err
 
 
-def test_images_the_model_was_fitted_on_are_refused(stored: Path, refused: Callable[..., str], tmp_path: Path) -> None:
-    from PIL import Image
+def test_images_whose_mask_cannot_be_read_are_left_out_where_that_is_asked_for(
+    typed: Typed, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    rng, root = np.random.default_rng(0), tmp_path / "data"
 
+    def save(name: str, pixels: np.ndarray) -> None:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.astype(np.uint8)).save(root / name)
+
+    for number in range(40):
+        save(f"train/good/{number:02d}.png", rng.integers(0, 100, (28, 28)))
+    for number in range(6):
+        pixels, mask = rng.integers(0, 100, (28, 28)), np.zeros((28, 28))
+        pixels[5:15, 5:15], mask[5:15, 5:15] = 255, 255
+        save(f"test/lesion/{number}.png", pixels)
+        save(f"ground_truth/lesion/{number}_mask.png", mask)
+    assert typed("fit", "pca", root, "--latent-dim", "4", "--out", tmp_path / "m", "--quiet")[0] == 0
+    (root / "ground_truth/lesion/3_mask.png").write_bytes(b"")
+    assert "1 of 6 images cannot be read" in typed("sanity", tmp_path / "m", root)[2]
+    code, out, err = typed("sanity", tmp_path / "m", root, "--skip-unreadable")
+    assert code == 0
+    assert "the file is empty" in err
+    assert [line.split()[1] for line in out.splitlines() if line.startswith(OWN)][1:2] == ["5"]
+
+
+def test_images_the_model_was_fitted_on_are_refused(stored: Path, refused: Callable[..., str], tmp_path: Path) -> None:
     from normoscope.sources import load
 
     sample = load("phantom", options={"train": "60", "size": "28"}).samples[0]

@@ -24,13 +24,14 @@ from .methods.trivial import Direction, Statistic, Trivial
 from .model import Model, fit, rescore
 from .own_images import chosen
 from .partitions import Partition
+from .rescoring import check_recipe
 from .scoring import Scoring
 from .splits import patients_of
 from .statistics import Interval, holm
 from .transforms import Prepared
 from .types import Collection, Detector, Images, Method, Run, Sample
 
-__all__ = ["Assessment", "Comparison", "Recipe", "Row", "assess", "compare"]
+__all__ = ["Assessment", "Comparison", "Recipe", "Row", "assess", "compare", "with_masks"]
 
 Scores = npt.NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def assess(
     model.check_unseen(prepared)
     if model.owns(collection):
         model.check_unchanged(prepared)
-    prepared, masks = _with_masks(model, prepared, skip_unreadable)
+    prepared, masks = with_masks(model, prepared, skip_unreadable)
     began = time.perf_counter()
     scores = model.scores(prepared.images, progress=progress)
     seconds = time.perf_counter() - began
@@ -142,10 +143,14 @@ def _subgroups(samples: Sequence[Sample]) -> dict[str, list[str]]:
     return {column: [sample.subgroups.get(column, "") for sample in samples] for column in columns}
 
 
-def _with_masks(
+def with_masks(
     model: Model, prepared: Prepared, skip_unreadable: bool
 ) -> tuple[Prepared, npt.NDArray[np.bool_] | None]:
-    """Read the masks, where the data has them and the model draws maps; leave out images whose mask cannot be read."""
+    """Read the masks, where the data has them and the model draws maps; leave out images whose mask cannot be read.
+
+    Raises:
+        UnreadableImagesError: Some cannot be, and `skip_unreadable` is off or none is left.
+    """
     if not model.localizes or not any(sample.read_mask and sample.label for sample in prepared.samples):
         return prepared, None
     empty = np.zeros((model.preprocessor.size,) * 2, bool)
@@ -168,7 +173,9 @@ def _pixels(model: Model, prepared: Prepared, masks: npt.NDArray[np.bool_] | Non
         return {}
     maps = np.stack(list(model.maps(prepared.images, progress=progress)))
     found = {"masks": masks, "maps": maps}
-    return found if model.normal_maps is None else found | {"pred_masks": np.stack([model.marked(one) for one in maps])}
+    return (
+        found if model.region_judge is None else found | {"pred_masks": np.stack([model.marked(one) for one in maps])}
+    )
 
 
 def _trivial_rows(
@@ -259,6 +266,7 @@ def compare(
         false_alarms: Wished rate of the frozen rule.
 
     Raises:
+        OptionError: A scoring for a method that does not reconstruct.
         TooFewImagesError: The data has no test images, or of one kind alone.
     """
     data = _labelled(data)
@@ -269,6 +277,8 @@ def compare(
     for label, kind in enumerate(("normal", "abnormal")):
         if label not in labels:
             raise TooFewImagesError(f"{kind} images of the test part", 1, 0, "a comparison needs both kinds")
+    for item in recipes:
+        check_recipe(item.method, item.recipe, item.scoring)
     rows: dict[str, Row] = {}
     notes = list(data.notes)
     fitted: dict[tuple[Method, int], Model] = {}

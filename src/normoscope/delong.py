@@ -37,12 +37,12 @@ def delong(
     One seed: var = var(V10) / n_abnormal + var(V01) / n_normal, where V10 is the share of normals below each abnormal
     image and V01 the share of abnormals above each normal one (ties one half). On the logit scale the bounds stay
     inside (0, 1) and cover better near 1 and in small samples than AUROC +- 1.96 sd: with 100 normal and 15 abnormal
-    images and a true AUROC of 0.96, 92 % of the intervals hold it, against 82 %; with 50 and 50 and 0.76, 95 % and
+    images and a true AUROC of 0.96, 94 % of the intervals hold it, against 82 %; with 50 and 50 and 0.76, 96 % and
     94 %.
 
     Of patients the images' deviations are summed, a patient's abnormal and normal images together. Student's quantile
     has as many degrees of freedom as images or patients allow (Satterthwaite): with 100 normal and 5 abnormal images
-    the normal distribution's would reject 9 % of true nulls, this one 4 %.
+    the normal distribution's would reject 9 % of true nulls, this one 5 %.
 
     S seeds: var = s² / S + C, of the variance s² of the seeds' AUROCs and the mean covariance of two seeds' AUROCs that
     their common images make (`StandardError.over_seeds`). The interval says what other images and other seeds would

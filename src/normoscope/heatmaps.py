@@ -88,7 +88,8 @@ def write_maps(model: Model, prepared: Prepared, folder: str | Path, progress: b
     rate; `maps.csv` counts them, gives the smallest p-value of any region, and says whether the model's maps change
     when its weights are drawn anew (sanity: holds, fails, not applicable; sanity_images: on how many images). Every
     file appears whole; `maps.csv` comes last and lists all of them, so where it stands, nothing is missing. A model
-    without calibration normals has neither scale nor regions, and writes no pictures.
+    without calibration normals has neither scale nor regions, and writes no pictures; one with too few normals for any
+    region to stand at the wished rate writes no masks, and its columns of regions stay empty.
 
     Args:
         model: A model that localises.
@@ -102,8 +103,7 @@ def write_maps(model: Model, prepared: Prepared, folder: str | Path, progress: b
     Raises:
         OptionError: The method cannot localise; nothing is written.
     """
-    if not model.localizes:
-        raise OptionError("--maps", model.method, "a method that localises (cae, conocc, pca ...)")
+    model.check_localizes("--maps")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # by its header a stopped run's folder is known, and the same command may go over it
@@ -121,8 +121,8 @@ def write_maps(model: Model, prepared: Prepared, folder: str | Path, progress: b
             picture = f"{file}.png"
             image = prepared.images.batch([i])[0].numpy()
             write_atomically(folder / picture, _png(overlay(image, pixel_scores, scale)), synced=False)
-        if model.normal_maps is not None:
-            mask, found = f"masks/{file}.png", model.normal_maps.regions(pixel_scores)
+        if (judge := model.region_judge) is not None:
+            mask, found = f"masks/{file}.png", judge.regions(pixel_scores)
             (folder / "masks").mkdir(exist_ok=True)
             write_atomically(folder / mask, _png(255 * model.marked(pixel_scores).astype(np.uint8)), synced=False)
             count = str(sum(region.pvalue <= model.calibration.alpha for region in found))

@@ -28,7 +28,7 @@ from .partitions import USED, Partition
 from .progress import History
 from .provenance import record
 from .regions import NormalMaps
-from .rescoring import VarianceHead, check_scoring, check_select, fit_head, residual_map
+from .rescoring import VarianceHead, check_recipe, check_scoring, check_select, fit_head, residual_map
 from .scoring import Pooling, Residual, Scoring
 from .sources import Loaded, same_data
 from .splits import check_leakage
@@ -41,6 +41,8 @@ _LOOKED_AT = 201
 
 _PEAKS = 0.05
 """Share of normal images that may have a pixel above the heatmaps' full scale."""
+
+_LOCALISING = "a method that localises (cae, conocc, pca ...)"
 
 RECALIBRATE = "recalibrate"
 """Normals of other data that set a model's rule anew; they are used up as well."""
@@ -100,7 +102,7 @@ class Model:
             return self._in_chunks(lambda chunk: self._residuals(scoring, chunk), images)
         if isinstance(self.detector, Localizes):
             return self.detector.anomaly_map(images)
-        raise OptionError("maps", self.method, "a method that localises (cae, conocc, pca ...)")
+        raise OptionError("maps", self.method, _LOCALISING)
 
     def _residuals(self, scoring: Scoring, images: Float[Tensor, "n c h w"]) -> Float[Tensor, "n h w"]:
         return residual_map(scoring, self.detector, self.head, images)
@@ -133,6 +135,15 @@ class Model:
     def localizes(self) -> bool:
         """Whether the model can draw maps."""
         return isinstance(self.detector, Localizes) or self.scoring is not None
+
+    def check_localizes(self, option: str = "maps") -> None:
+        """Refuse, before any work is done for them, maps that the model cannot draw.
+
+        Raises:
+            OptionError: It cannot.
+        """
+        if not self.localizes:
+            raise OptionError(option, self.method, _LOCALISING)
 
     def scores(self, images: Images, *, progress: bool = False) -> npt.NDArray[np.float64]:
         """Score prepared images, (n,), higher is more anomalous."""
@@ -380,6 +391,7 @@ def fit(
     if run.threads:
         torch.set_num_threads(run.threads)
     uncalibrated = Calibration.fit(np.empty(0), alpha=false_alarms)  # refuses a wrong rate before the work
+    check_recipe(method, recipe, scoring)
     train, select = data.images["train"], data.images["select"]
     if scoring is not None and scoring.residual is Residual.VARIANCE:
         check_select(select)  # so are too few normals for its head

@@ -88,7 +88,10 @@ def partition(
         *_patient_notes(collection, cut),
         *duplicate_notes(prepared.samples, prepared.hashes),
         *_copy_notes(standing, rows),
-        *(f"no image stands in {part}: there are too few patients to cut" for part in _missed(cut, collection)),
+        *(
+            f"no image stands in {part}: there are too few patients or images to cut"
+            for part in _missed(cut, collection)
+        ),
         *(f"not read: {problem}" for problem in prepared.problems),
     )
     return Partition(

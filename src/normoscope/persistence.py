@@ -297,11 +297,22 @@ def _checked(path: Path, digest: str) -> bytes:
 
 
 def replace_calibration(model: Model, folder: str | Path) -> Path:
-    """Write a new calibration in place of the folder's, keep the old one, and return where it is kept."""
+    """Write a new calibration in place of the folder's, keep the old one, and return where it is kept.
+
+    Raises:
+        OptionError: By now another model stands in the folder, whose scores the rule does not belong to.
+    """
     path = Path(folder)
+    if _told(_read_object(path / "model.json").get("provenance")) != _told(model.provenance):
+        raise OptionError("MODEL", str(folder), "the model that was read (by now another one stands there)")
     numbers = [p.stem.partition("-")[2] for p in path.glob("calibration-*.json")]
     kept = path / f"calibration-{1 + max((int(n) for n in numbers if n.isdecimal()), default=0)}.json"
     write_atomically(kept, (path / "calibration.json").read_text(encoding="utf-8"))
     write_atomically(path / "calibration.json", _calibration_text(model, _sha256(path / "weights.safetensors")))
     write_atomically(path / "README.md", model_card(model))
     return kept
+
+
+def _told(provenance: Any) -> str:
+    """Return a text that is equal for equal records, whether they were read or have yet to be written."""
+    return json.dumps(provenance, sort_keys=True)

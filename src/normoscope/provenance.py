@@ -15,12 +15,13 @@ import numpy as np
 import torch
 
 from ._version import __version__
+from .errors import UnreadableImageError
 from .fingerprints import processor
 from .images import BATCH
 from .partitions import Partition
 from .sources import Loaded, place
 from .splits import PARTS
-from .types import Run
+from .types import Run, Sample
 
 __all__ = ["provenance", "record"]
 
@@ -53,9 +54,18 @@ def record(data: Partition, run: Run, command: str) -> dict[str, Any]:
             "group_regex": found.group_regex,
             "hash": _data_hash(data.parts),
             "counts": {part: len(data.samples[part]) for part in PARTS},
-            "image_shape": data.samples["train"][0].read().shape[:2],
+            "image_shape": _shape(data.samples["train"][0]),
         },
     }
+
+
+def _shape(sample: Sample) -> tuple[int, int] | None:
+    """Return height and width of an image before it was prepared; None where its file is gone since."""
+    try:
+        height, width, *_ = sample.read().shape
+        return height, width
+    except UnreadableImageError:
+        return None
 
 
 def _data_hash(parts: Mapping[str, Mapping[str, str]]) -> str:

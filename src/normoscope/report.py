@@ -257,11 +257,20 @@ def _image_names(found: Assessment) -> set[str]:
     }
 
 
+def _without(note: str, name: str) -> str:
+    within = r"\(first[^()]*\)" if re.fullmatch(r"\d{1,4}", name) else ".+"
+    own = rf"(?<!\w){re.escape(name)}(?!\w)"
+    return re.sub(within, lambda part: re.sub(own, "[name left out]", part[0]), note)
+
+
 def _nameless(notes: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Replace names of images; sentences on single files become a count."""
+    """Replace names of images; sentences on single files become a count.
+
+    Short numbers, which an array's images are called by, are names only where names are listed: (first: 12, 95).
+    """
     kept = [note for note in notes if not note.startswith("not read: ")]
     unread = len(notes) - len(kept)
     # longest first, so that no part of a name is left where another name is its beginning
     for name in sorted((name for name in names if any(name in note for note in kept)), key=len, reverse=True):
-        kept = [re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "[name left out]", note) for note in kept]
+        kept = [_without(note, name) for note in kept]
     return [*kept, *([f"{unread} images could not be read"] if unread else [])]

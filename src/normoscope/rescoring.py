@@ -10,7 +10,7 @@ redrawn.
 from __future__ import annotations
 
 import math
-from typing import cast
+from typing import cast, get_type_hints
 
 import torch
 from jaxtyping import Float
@@ -23,11 +23,14 @@ from .scoring import Differentiates, Residual, Scoring
 from .training import History, Phase, Schedule, train
 from .types import Detector, Images, Method, Reconstructs, Run, State
 
-__all__ = ["VarianceHead", "check_scoring", "fit_head", "residual_map"]
+__all__ = ["VarianceHead", "check_recipe", "check_scoring", "fit_head", "residual_map"]
 
 _FEWEST = 10
 _WIDTH = 16
 _SCHEDULE = Schedule(epochs=200, batch_size=64, learning_rate=1e-3)
+
+
+_RECONSTRUCTING = "a method that reconstructs (cae, ae, pca ...)"
 
 
 def check_scoring(method: str, detector: Detector, scoring: Scoring | None) -> None:
@@ -39,7 +42,7 @@ def check_scoring(method: str, detector: Detector, scoring: Scoring | None) -> N
     if scoring is None:
         return
     if not isinstance(detector, Reconstructs):
-        raise OptionError("--residual / --pooling", method, "a method that reconstructs (cae, ae, pca ...)")
+        raise OptionError("--residual / --pooling", method, _RECONSTRUCTING)
     term = scoring.residual.term
     if term is None:
         return
@@ -47,6 +50,19 @@ def check_scoring(method: str, detector: Detector, scoring: Scoring | None) -> N
     if term not in known:
         fitting = ", ".join(r.value for r in Residual if r.term is None or r.term in known)
         raise OptionError(f"--residual of {method}", scoring.residual.value, f"one of {fitting}")
+
+
+def check_recipe(method: str, recipe: Method, scoring: Scoring | None) -> None:
+    """Refuse before the training a scoring for a method whose detectors reconstruct nothing, as their class tells.
+
+    Raises:
+        OptionError: They do not.
+    """
+    fitted = get_type_hints(type(recipe).fit).get("return")
+    if fitted in (None, Detector):  # of which nothing is known yet
+        return
+    if scoring is not None and not hasattr(fitted, "reconstruct"):
+        raise OptionError("--residual / --pooling", method, _RECONSTRUCTING)
 
 
 def residual_map(

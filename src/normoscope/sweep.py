@@ -81,6 +81,8 @@ def axis_of(
         OptionError: No such field, no values, or a value it cannot take.
     """
     tried = tuple(dict.fromkeys(values or GRIDS.get(field, ())))
+    if field == "latent_dim":  # selectors prefer what comes first among equals, and that is to be the smaller one
+        tried = tuple(sorted(tried, key=lambda value: (len(str(value)), str(value))))
     if len(tried) < 2:
         raise OptionError("--over", field, f"FIELD=V1,V2,... with two values or more (known grids: {', '.join(GRIDS)})")
     given = dict(overrides or {})

@@ -6,13 +6,15 @@ Exit codes: 0 done · 1 unexpected failure (with a traceback) · 2 wrong input, 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn, TextIO, cast
 
 from .._version import __version__
-from ..errors import DISK_FULL, NormoscopeError
+from ..errors import NormoscopeError
 
 __all__ = ["main", "parser", "shown"]
 
@@ -77,28 +79,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             top.prog += f" {args.command}"  # whose help lists what it takes
             top.error(f"unrecognized arguments: {' '.join(unknown)}")
         args.typed = words
-        return _command(args.command)(args)
-    except NormoscopeError as error:
-        from .output import printable_lines
-
-        print("normoscope: error:", printable_lines(str(error)), file=sys.stderr)
-        return 2
+        code = _command(args.command)(args)
+        sys.stdout.flush()  # here, where what goes wrong is told
+        return code
     except BrokenPipeError:
         # the reader of a pipe went away: not our failure, and nothing more may be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
-    except OSError as error:
-        if error.errno in DISK_FULL and error.filename is None:
-            print(f"normoscope: error: {(error.strerror or 'disk full').lower()}.", file=sys.stderr)
-            return 2
-        if error.filename is None or error.strerror is None:
+    except (NormoscopeError, OSError) as error:
+        from .output import failure
+
+        if (said := failure(error)) is None:
             raise
-        # a full disk, a missing permission, a folder where a file should be: the machine's word on the user's path
-        print(f"normoscope: error: {error.filename2 or error.filename}: {error.strerror.lower()}.", file=sys.stderr)
+        if isinstance(error, OSError) and error.filename is None:  # it was standard output that is full
+            _forget_output()
+        print(f"normoscope: error: {said}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("normoscope: interrupted", file=sys.stderr)
         return 130
+
+
+def _forget_output() -> None:
+    """Drop what standard output still holds, or the interpreter would try to write it once more at its end."""
+    with suppress(OSError, ValueError):  # a stream without a file, as a caller's, writes nothing then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _share_cores() -> None:
@@ -111,35 +116,22 @@ def _share_cores() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
+_ELSEWHERE = {
+    "list": ("listing", "list_members"),
+    "reproduce": ("reproduction", "reproduce"),
+    "rank": ("ranks", "rank"),
+    "sweep": ("sweeps", "sweep"),
+    "explain": ("explaining", "explain"),
+    "sanity": ("sanity", "sanity"),
+}
+"""Commands that do not stand in `commands`: module and function."""
+
+
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
     """Import what the command needs, and for a listing nothing heavy."""
-    if name == "list":
-        from .listing import list_members
-
-        return list_members
-    if name == "reproduce":
-        from .reproduction import reproduce
-
-        return reproduce
-    if name == "rank":
-        from .ranks import rank
-
-        return rank
-    if name == "sweep":
-        from .sweeps import sweep
-
-        return sweep
-    if name == "explain":
-        from .explaining import explain
-
-        return explain
-    if name == "sanity":
-        from .sanity import sanity
-
-        return sanity
-    from . import commands
-
-    return cast("Callable[[argparse.Namespace], int]", getattr(commands, name))
+    module, function = _ELSEWHERE.get(name, ("commands", name))
+    found = getattr(importlib.import_module(f".{module}", __package__), function)
+    return cast("Callable[[argparse.Namespace], int]", found)
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -168,10 +160,11 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     fit.add_argument("data", metavar="DATA", help=_DATA)
     fit.add_argument("--out", required=True, metavar="MODEL", help="model folder to write")
     fit.add_argument("--overwrite", action="store_true", help="replace the model folder if it exists")
-    fit.add_argument(
+    left = fit.add_mutually_exclusive_group()
+    left.add_argument(
         "--resume", action="store_true", help="go on from an interrupted run's checkpoints (MODEL.checkpoint)"
     )
-    fit.add_argument("--restart", action="store_true", help="discard an interrupted run's checkpoints")
+    left.add_argument("--restart", action="store_true", help="discard an interrupted run's checkpoints")
     fit.add_argument("--preset", choices=["paper", "quick"], default="paper", help=_PRESET)
     fit.add_argument("--devices", type=int, default=1, help="processes that share every batch (default: %(default)s)")
     _false_alarms(fit)
@@ -236,8 +229,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     rank.add_argument("files", nargs="+", metavar="FILE", help="table that 'normoscope compare --out' wrote")
     rank.add_argument("--source", action="append", default=[], metavar="NAME=ORIGIN",
-                      help="where a data set comes from, for instance pneumoniamnist=chest_xray (default: its name "
-                      "without the size at its end)")  # fmt: skip
+                      help="where a data set comes from, for instance pneumoniamnist=chest_xray, or a FILE's "
+                      "(default: the name of the data without the size at its end)")  # fmt: skip
     rank.add_argument("--out", metavar="SVG", help="also draw the critical-difference plot")
 
     sweep = commands.add_parser(
@@ -247,7 +240,8 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     sweep.add_argument("method", metavar="METHOD", help="--help after it lists its options; they hold for all fits")
     sweep.add_argument("data", metavar="DATA", help=_DATA)
     sweep.add_argument("--over", default="latent_dim", metavar="FIELD[=V1,V2,...]",
-                       help="what varies, or 'method=NAME,NAME' (default: latent_dim=1,2,4,...,128)")  # fmt: skip
+                       help="what varies, least capacity first, or 'method=NAME,NAME' (default: "
+                       "latent_dim=1,2,4,...,128)")  # fmt: skip
     sweep.add_argument("--out", required=True, metavar="DIR", help="folder of the result and of the finished fits")
     sweep.add_argument("--preset", choices=["paper", "quick"], default="paper", help=_PRESET)
     sweep.add_argument("--seeds", type=int, default=3, metavar="N", help="fits per value (default: %(default)s)")

@@ -17,7 +17,7 @@ import torch
 from .. import methods, sources, summary
 from ..comparison import Assessment, Comparison, Recipe, assess
 from ..comparison import compare as compare_methods
-from ..errors import OptionError, TooFewImagesError
+from ..errors import NormalClassError, OptionError, TooFewImagesError
 from ..latents import latent_entropy
 from ..model import RECALIBRATE, Model
 from ..model import fit as fit_model
@@ -43,7 +43,7 @@ from .arguments import (
     with_lists,
 )
 from .fitting import fit
-from .output import calibration_json, emit, note, stamped, table
+from .output import calibration_json, emit, note, stamped, table, unread
 
 __all__ = ["calibrate", "compare", "demo", "entropy", "evaluate", "fit", "inspect", "report", "score"]
 
@@ -64,6 +64,8 @@ def score(args: Args) -> int:
         raise OptionError("--out", str(out), f"a file outside {maps}, where --maps names its files itself")
     run = run_of(args)
     model = load_model(args.model, run)
+    if maps:
+        model.check_localizes("--maps")
     collection = collection_of(args, labelled=False, model=model)
     prepared = model.prepare(collection.samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
     began = time.perf_counter()
@@ -107,7 +109,7 @@ def score(args: Args) -> int:
         ["p-values", model.calibration.pvalue_note if flags is not None else "not calibrated"],
         ["scores", str(out)],
     ]
-    for sentence in model.shape_notes(prepared):
+    for sentence in (*collection.notes, *model.shape_notes(prepared)):
         note(sentence, args.quiet)
     for problem in prepared.problems:
         note(f"not scored: {problem}", args.quiet)
@@ -298,7 +300,7 @@ def calibrate(args: Args) -> int:
     )  # fmt: skip
     others = {} if own else {RECALIBRATE: prepared.contents}
     cut = {part: model.parts[part] for part in PARTS}
-    for sentence in () if own else model.shape_notes(prepared):
+    for sentence in (*collection.notes, *unread(prepared), *(() if own else model.shape_notes(prepared))):
         note(sentence, args.quiet)
     before, after = model.calibration.unit, renewed.calibration.unit
     if before != after:
@@ -338,7 +340,11 @@ def entropy(args: Args) -> int:
     """Measure what a model's latent vectors hold of normal images it was not fitted on."""
     run = run_of(args)
     model = load_model(args.model, run)
-    samples, part = model.test_samples(collection_of(args, labelled=False, model=model))
+    collection = collection_of(args, labelled=False, model=model)
+    samples, part = model.test_samples(collection)
+    classes = {sample.class_name for sample in samples} - {None}
+    if collection.normal_class is None and len(classes) > 1:
+        raise NormalClassError(collection.spec, sorted(map(str, classes)), None)
     known = [sample for sample in samples if sample.label == 0]
     normals = known or [sample for sample in samples if sample.label is None]
     prepared = model.prepare(normals, skip_unreadable=args.skip_unreadable, progress=run.progress)
@@ -347,6 +353,8 @@ def entropy(args: Args) -> int:
     found = latent_entropy(model.detector, prepared.images, patients, run.seed)
     if found is None:
         raise OptionError("MODEL", model.method, "an autoencoder, whose latent vector can be decoded (ae, conocc ...)")
+    for sentence in (*collection.notes, *unread(prepared)):
+        note(sentence, args.quiet)
     if not known:
         note("the images have no labels; all are taken as normal", args.quiet)
     head = table([["model", f"{args.model}: {model.method} (preset {model.preset})"], ["normals of", part]])
@@ -373,6 +381,7 @@ def demo(args: Args) -> int:
 
     out, page = Path(args.out), Written.REPORT.path(Path(args.out, "report.html"))
     check_target(out / "model", overwrite=True)
+    _check_demo(out / "model")
     run, method = run_of(args), methods.DEFAULT
     data = partition(sources.load("phantom", options={"seed": str(args.seed)}), progress=run.progress)
     model = fit_model(method, methods.build(method), data, preset="paper", run=run, command=command_line(args))
@@ -385,3 +394,14 @@ def demo(args: Args) -> int:
     beaten = said.figures[1].verdict is summary.Verdict.GOOD
     emit("demo", {"report": str(page), "beats_trivial": beaten, **assessment_json(found)}, text, args.json)
     return 0
+
+
+def _check_demo(folder: Path) -> None:
+    """Refuse to write over a model that was fitted on other data than the phantom: nobody asked to replace it."""
+    if not folder.exists():
+        return
+    data = load_model(folder).provenance["data"]["spec"]
+    if data.partition(":")[0].partition(" ")[0] != "phantom":
+        raise OptionError(
+            "--out", str(folder.parent), f"a folder without a model of your own (this one's is of {data})"
+        )

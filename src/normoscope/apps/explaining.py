@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -45,7 +46,8 @@ def explain(args: argparse.Namespace) -> int:
         raise OptionError("--most", args.most, "at least 1")
     asked = _asked(args, model)
     prepared = model.prepare(asked.samples, skip_unreadable=args.skip_unreadable, progress=run.progress)
-    notes = [*model.shape_notes(prepared), *(f"not explained: {problem}" for problem in prepared.problems)]
+    notes = [*asked.notes, *model.shape_notes(prepared)]
+    notes += [f"not explained: {problem}" for problem in prepared.problems]
     if seen := model.seen(prepared):
         notes.append(f"{seen} of these images fitted or calibrated the model: their p-values promise nothing")
     own, why_none = _own_data(args, model)
@@ -70,7 +72,8 @@ def explain(args: argparse.Namespace) -> int:
 
 def _asked(args: argparse.Namespace, model: Model) -> Collection:
     """List the images that are named: files, DATA#NAME for one image of some data, or all of some data."""
-    named = [pair for text in args.images for pair in _named(text, args, model.provenance["data"])]
+    found = [_named(text, args, model.provenance["data"]) for text in args.images]
+    named = [pair for pairs, _ in found for pair in pairs]
     for (_, sample), count in Counter((spec, sample.name) for spec, sample in named).items():
         if count > 1:
             raise OptionError("IMAGE", sample, "every image once")
@@ -83,14 +86,20 @@ def _asked(args: argparse.Namespace, model: Model) -> Collection:
     if len(samples) > args.most:
         expected = f"at most --most {args.most} images (they are {len(samples)}); name single ones as DATA#NAME"
         raise OptionError("IMAGE", " ".join(args.images), expected)
-    return Collection(printable(" ".join(args.images)), samples)
+    told = tuple(dict.fromkeys(sentence for _, notes in found for sentence in notes))
+    return Collection(printable(" ".join(args.images)), samples, notes=told)
 
 
-def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> Sequence[tuple[str, Sample]]:
-    """Find what one IMAGE names, each with its data; of the model's own data normal class and patients are known."""
+def _named(
+    text: str, args: argparse.Namespace, recorded: Mapping[str, Any]
+) -> tuple[Sequence[tuple[str, Sample]], Sequence[str]]:
+    """Find what one IMAGE names, each with its data, and what is to be told of all of some data.
+
+    Of the model's own data normal class and patients are known.
+    """
     path = Path(text)
     if path.is_file() and path.suffix.lower() not in {".npz", ".npy", ".csv", ".parquet"}:
-        return [("", Sample(printable(text), partial(read_image, path)))]
+        return [("", Sample(printable(text), partial(read_image, path)))], ()
     data, name = (text, None) if path.exists() else _parted(text)
     options, normal, patients = options_of(args), args.normal_class, None
     if sources.same_data(recorded, data, options):
@@ -100,7 +109,7 @@ def _named(text: str, args: argparse.Namespace, recorded: Mapping[str, Any]) -> 
     found = [(loaded.spec, sample) for sample in loaded.samples if name in (None, sample.name)]
     if not found:
         raise OptionError("IMAGE", text, f"an image of {data}, for instance {data}#{loaded.samples[0].name}")
-    return found
+    return found, loaded.notes if name is None else ()
 
 
 def _parted(text: str) -> tuple[str, str | None]:
@@ -124,7 +133,7 @@ def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None
             args.normals or spec,
             normal_class=recorded["normal_class"],
             group_regex=recorded["group_regex"],
-            options={} if args.normals else options,
+            options=_options_for(args.normals, options) if args.normals else options,
         )
     except NormoscopeError as error:
         if args.normals:
@@ -132,6 +141,12 @@ def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None
         return None, f"the model's own data are not here ({error}) Name them with --normals."
     # the same images at another path are still the model's own, name by name and hash by hash
     return Collection(recorded["spec"], loaded.samples, loaded.normal_class, loaded.notes, loaded.titles), ""
+
+
+def _options_for(data: str, recorded: Mapping[str, str]) -> dict[str, str]:
+    """Keep of the options that the model's data were read with those that the source of these data has."""
+    fields = {field.name for field in dataclasses.fields(cast("Any", sources.parse(data)))}
+    return {name: value for name, value in recorded.items() if name in fields}
 
 
 def _loaded_by(recorded: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:

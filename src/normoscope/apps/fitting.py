@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,14 @@ from typing import Any
 import torch
 
 from .. import distributed, methods
-from ..errors import CheckpointError, NormoscopeError, OptionError
+from ..errors import CheckpointError, NormoscopeError, OptionError, TrainingError
 from ..model import Model
 from ..model import fit as fit_model
 from ..persistence import check_target, save_model
 from ..types import Method
 from ..written import WrittenFolder, check_place, some
 from .arguments import AUTO, Args, command_line, overrides_of, partition_of, run_of, scoring_of
-from .output import calibration_json, emit, note, plain, printable_lines, table
+from .output import calibration_json, emit, failure, note, plain, table
 from .sweeps import chosen
 
 __all__ = ["fit"]
@@ -38,23 +40,32 @@ def fit(args: Args) -> int:
         raise OptionError("--devices", args.devices, "at least 1")
     from torch.multiprocessing.spawn import ProcessExitedException
 
-    try:
-        distributed.launch(_fit_together, args.devices, args, target, checkpoint)
-    except ProcessExitedException as stopped:
-        return stopped.exit_code
+    with tempfile.TemporaryDirectory(prefix="normoscope-") as folder:
+        try:
+            distributed.launch(_fit_together, args.devices, args, target, checkpoint, Path(folder, "told"))
+        except ProcessExitedException as stopped:
+            if stopped.exit_code >= 0:
+                return stopped.exit_code
+            cause = f"one of {args.devices} processes was ended by signal {-stopped.exit_code} (too little memory?)"
+            raise TrainingError(f"{cause}; the same command with --resume goes on") from None
     return 0
 
 
-def _fit_together(args: Args, target: Path, checkpoint: Path) -> None:
-    """Fit in one of several processes: each takes its share of the processor, the first one speaks and writes."""
+def _fit_together(args: Args, target: Path, checkpoint: Path, told: Path) -> None:
+    """Fit in one of several processes: each takes its share of the processor, the first one speaks and writes.
+
+    Of what ends the fit the first process to meet it tells, for the others are stopped as soon as it has ended.
+    """
     leads = distributed.team().leads
     args.threads = args.threads or max(1, torch.get_num_threads() // args.devices)
     args.quiet = args.quiet or not leads
     try:
         _fit_here(args, target, checkpoint)
-    except NormoscopeError as error:
-        if leads:
-            print(f"normoscope: error: {printable_lines(str(error))}", file=sys.stderr)
+    except (NormoscopeError, OSError) as error:
+        if (said := failure(error)) is None:
+            raise
+        with suppress(FileExistsError), told.open("x"):
+            print(f"normoscope: error: {said}", file=sys.stderr, flush=True)
         sys.exit(2)
 
 

@@ -8,12 +8,24 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import printable
+from ..errors import DISK_FULL, NormoscopeError, printable
 
 if TYPE_CHECKING:
     from ..model import Model
+    from ..transforms import Prepared
 
-__all__ = ["SCHEMA", "calibration_json", "emit", "note", "plain", "printable_lines", "stamped", "table"]
+__all__ = [
+    "SCHEMA",
+    "calibration_json",
+    "emit",
+    "failure",
+    "note",
+    "plain",
+    "printable_lines",
+    "stamped",
+    "table",
+    "unread",
+]
 
 SCHEMA = 1
 """Version of every JSON object's layout; it grows when a field changes its meaning."""
@@ -47,10 +59,27 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line.replace("\N{NO-BREAK SPACE}", " ")) for line in text.split("\n"))
 
 
+def failure(error: NormoscopeError | OSError) -> str | None:
+    """Return the sentence for what a person can mend, None for a fault of the program."""
+    if isinstance(error, NormoscopeError):
+        return printable_lines(str(error))
+    if error.errno in DISK_FULL and error.filename is None:
+        return f"{(error.strerror or 'disk full').lower()}."
+    if error.filename is None or error.strerror is None:
+        return None
+    # a full disk, a missing permission, a folder where a file should be: the machine's word on the user's path
+    return printable_lines(f"{error.filename2 or error.filename}: {error.strerror.lower()}.")
+
+
 def note(sentence: str, quiet: bool) -> None:
     """Tell the user something on standard error, on one line whatever names it holds."""
     if not quiet:
         print(f"note: {printable(sentence)}", file=sys.stderr)
+
+
+def unread(prepared: Prepared) -> list[str]:
+    """Name every image that was asked for and could not be read, with its cause."""
+    return [f"not read: {problem}" for problem in prepared.problems]
 
 
 def table(rows: Sequence[Sequence[str]], head: Sequence[str] | None = None) -> str:

@@ -42,12 +42,12 @@ def rank(args: argparse.Namespace) -> int:
     if len({Path(file).resolve() for file in args.files}) < len(args.files):
         raise OptionError("FILE", " ".join(args.files), "every file once")
     stored = [_read(file) for file in args.files]
-    origin = _origins(args.source, [one.data for one in stored])
+    origin = _origins(args.source, stored)
     shared = [name for name in stored[0].aurocs if all(name in one.aurocs for one in stored)]
     if len(shared) < 2:
         raise OptionError("FILE", ", ".join(shared), "files that share at least two rows which saw no labels")
     values = {one.file: {name: one.aurocs[name] for name in shared} for one in stored}
-    found = ranking.rank(values, {one.file: origin[one.data] for one in stored})
+    found = ranking.rank(values, origin)
     if args.out:
         _draw(found, Written.RANKS.path(args.out))
     left_out = sorted({name for one in stored for name in one.aurocs} - set(shared))
@@ -55,7 +55,7 @@ def rank(args: argparse.Namespace) -> int:
         note(sentence, args.quiet)
     content = {
         "measure": "auroc",
-        "files": {one.file: {"data": one.data, "source": origin[one.data]} for one in stored},
+        "files": {one.file: {"data": one.data, "source": origin[one.file]} for one in stored},
         "left_out": left_out,
         **found.to_json(),
     }
@@ -74,15 +74,17 @@ def _read(file: str) -> _Stored:
         raise LayoutError(file, "a table that 'normoscope compare --out' wrote", "something else") from None
 
 
-def _origins(given: Sequence[str], data: Sequence[str]) -> dict[str, str]:
-    """Return each data set's source: as given, else as known, else its name without the size at its end."""
-    bare = {name: _SIZE.sub("", name.lower()) or name for name in data}
-    origins = {name: _SAME.get(stem, stem) for name, stem in bare.items()}
+def _origins(given: Sequence[str], stored: Sequence[_Stored]) -> dict[str, str]:
+    """Return the source of each file's data: as given, else as known, else its name without the size at its end."""
+    bare = {one.file: _SIZE.sub("", one.data.lower()) or one.data for one in stored}
+    origins = {file: _SAME.get(stem, stem) for file, stem in bare.items()}
     for text in given:
-        name, _, origin = text.partition("=")
-        if name not in origins or not origin:
-            raise OptionError("--source", text, "NAME=ORIGIN with NAME one of " + ", ".join(origins))
-        origins[name] = origin
+        name, _, origin = text.rpartition("=")
+        meant = [one.file for one in stored if name in (one.data, one.file)]
+        if not meant or not origin:
+            known = ", ".join(dict.fromkeys(one.data for one in stored))
+            raise OptionError("--source", text, f"NAME=ORIGIN with NAME a FILE or one of {known}")
+        origins |= dict.fromkeys(meant, origin)
     return origins
 
 
@@ -90,7 +92,7 @@ def _notes(stored: Sequence[_Stored], origin: Mapping[str, str], left_out: Seque
     """Say what the table does not."""
     notes = []
     for source in dict.fromkeys(origin.values()):
-        files = [one.file for one in stored if origin[one.data] == source]
+        files = [one.file for one in stored if origin[one.file] == source]
         if len(files) > 1:
             notes.append(f"one source, counted once, as {source}: {', '.join(files)}")
     if left_out:

@@ -8,13 +8,14 @@ import math
 from pathlib import Path
 from typing import Any
 
+from ..comparison import with_masks
 from ..own_images import training_normals
 from ..persistence import load_model
 from ..sanity import Row, Sanity
 from ..sanity import sanity as judge
 from ..written import Written, write_atomically
 from .arguments import collection_of, command_line, run_of
-from .output import emit, note, stamped, table
+from .output import emit, note, stamped, table, unread
 
 __all__ = ["sanity"]
 
@@ -33,6 +34,7 @@ def sanity(args: argparse.Namespace) -> int:
     model.check_unseen(prepared)
     if model.owns(collection):
         model.check_unchanged(prepared)
+    prepared, _ = with_masks(model, prepared, args.skip_unreadable)
     own = training_normals(model, collection)
     found = judge(
         model, prepared, None if own is None else own.images, seed=args.seed, few=args.few, progress=run.progress
@@ -40,7 +42,7 @@ def sanity(args: argparse.Namespace) -> int:
     told = list(found.notes)
     if own is None:
         told.append("no nearest normal to compare with: no training normal of the model could be read from these data")
-    for sentence in (*collection.notes, *model.shape_notes(prepared), *told):
+    for sentence in (*collection.notes, *unread(prepared), *model.shape_notes(prepared), *told):
         note(sentence, args.quiet)
     content = {"model": args.model, "preset": model.preset, "data": collection.spec, "part": part, "seed": args.seed,
                **found.to_json(), "notes": told}  # fmt: skip

@@ -48,8 +48,9 @@ def chosen(args: Args, data: Partition, overrides: Mapping[str, Any], folder: Pa
     axis = axis_of(args.method, field, preset=args.preset, overrides=fixed)
     seeds = tuple(range(args.seed, args.seed + 3))
     found = run_sweep(
-        axis, data, folder, seeds=seeds, device=args.device, precision=args.precision, progress=not args.quiet
-    )
+        axis, data, folder, seeds=seeds, engine=Processes(args.threads), device=args.device, precision=args.precision,
+        progress=not args.quiet,
+    )  # fmt: skip
     curves = evidence(axis.field, found.found)
     choice = choose(curves, DEFAULT)
     kept = {"field": field, "seeds": seeds, "choice": choice.to_json(), "candidates": _figures(found, curves)}
@@ -66,9 +67,12 @@ def sweep(args: Args) -> int:
         raise OptionError("--processes", args.processes, "at least 1")
     field, _, listed = args.over.partition("=")
     field = field.replace("-", "_")
+    fixed = overrides_of(args)
+    if field in fixed:
+        raise OptionError(f"--{field.replace('_', '-')}", fixed[field], f"nothing, for --over varies {field}")
     axis = axis_of(
         args.method, field, [value for value in listed.split(",") if value], preset=args.preset,
-        overrides={name: value for name, value in overrides_of(args).items() if name != field},
+        overrides=fixed,
     )  # fmt: skip
     if args.selector == Selector.DIMENSION.value and axis.field != "latent_dim":
         raise OptionError(

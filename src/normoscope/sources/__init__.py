@@ -69,7 +69,7 @@ def parse(spec: str, options: Mapping[str, str] | None = None) -> Source:
     if head in names():
         name, argument = head, rest
     else:
-        name, argument = _kind_of(Path(spec)), spec
+        name, argument = _kind_of(Path(os.path.expanduser(spec))), spec  # leaves an unknown ~user as it is
     cls = source_class(name)
     fields = {f.name: f for f in dataclasses.fields(cast("type", cls))}
     values: dict[str, object] = {}

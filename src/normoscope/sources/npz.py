@@ -31,7 +31,7 @@ class NPZ:
 
     Args:
         path: The file.
-        images: Key of the images, (n, h, w) or (n, h, w, 3); default `images`, or the only array of that shape.
+        images: Key of the images, (n, h, w) or (n, h, w, 3); default `images`, or the only array of the file.
         labels: Key of the labels, (n,) or (n, 1), numbers or texts; default `labels` where it exists.
         masks: Key of the lesion masks, (n, h, w); default `masks` where it exists.
         names: Key of the image names; default `names` or `ids` where one exists.
