@@ -168,7 +168,7 @@ BREAKS = [
     (
         "ties taken for a surprise",
         "calibration.py",
-        "1.0 if tied else number.cdf(flagged)",
+        "1.0 if self._tied else number.cdf(flagged)",
         "number.cdf(flagged)",
         "tests/test_calibration.py",
     ),

@@ -10,6 +10,7 @@ from unittest.mock import ANY
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from normoscope.apps.cli import main
 from normoscope.randomisation import Check
@@ -137,6 +138,40 @@ def test_compare_prints_every_method_and_the_trivial_rows_and_writes_them(
     code, out, _ = typed(*words, "--quiet")
     assert code == 0
     assert all(f"\n{row} " in out for row in rows)
+
+
+def test_a_list_of_numbers_can_be_typed_for_a_method_that_is_compared(answered: Callable[..., dict[str, Any]]) -> None:
+    row = "cae:channels=8,16,epochs=1,latent_dim=4"
+    recipe = answered("compare", row, "--data", *PHANTOM)["rows"][row]["recipe"]
+    assert (recipe["channels"], recipe["epochs"], recipe["latent_dim"]) == ([8, 16], 1, 4)
+
+
+def test_scores_with_their_labels_give_the_figures_that_were_printed(
+    answered: Callable[..., dict[str, Any]], refused: Callable[..., str], knn_model: Path, tmp_path: Path
+) -> None:
+    (compared, evaluated) = tmp_path / "c.csv", tmp_path / "e.csv"
+    cae = "cae:epochs=1,latent_dim=4"
+    found = answered("compare", "knn", cae, "--data", *PHANTOM, "--seeds", "2", "--seed", "5", "--scores", compared)
+    rows = scores_in(compared)
+    assert rows[0].keys() == {"image_path", "label", "method", "seed", "pred_score", "patient_id"}
+    for method, seeds in (("knn", {"5", "6"}), (cae, {"5", "6"}), ("trivial bytes, two-sided", {"5"})):
+        own = [row for row in rows if row["method"] == method]
+        assert {row["seed"] for row in own} == seeds
+        by_seed = [
+            roc_auc_score(
+                *zip(*((int(r["label"]), float(r["pred_score"])) for r in own if r["seed"] == s), strict=True)
+            )
+            for s in sorted(seeds)
+        ]
+        assert found["rows"][method]["auroc"]["value"] == pytest.approx(np.mean(by_seed))
+    answered("evaluate", knn_model, *PHANTOM, "--scores", evaluated)
+    again = {row["image_path"]: row for row in scores_in(evaluated)}
+    assert len(again) == 40
+    for row in (row for row in rows if (row["method"], row["seed"]) == ("knn", "5")):
+        assert float(again[row["image_path"]]["pred_score"]) == pytest.approx(float(row["pred_score"]), rel=1e-6)
+        assert again[row["image_path"]]["label"] == row["label"]
+    (tmp_path / "mine.csv").write_text("a,b\n")
+    assert "an earlier result" in refused("evaluate", knn_model, *PHANTOM, "--scores", tmp_path / "mine.csv")
 
 
 def test_test_images_that_are_gone_are_counted(

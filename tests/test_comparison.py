@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -117,6 +117,36 @@ def test_an_assessment_agrees_with_the_comparison_and_with_its_own_scores(
     np.testing.assert_array_equal(found.flags, found.pvalues <= 0.05)
     trivial = {name: value for name, value in aurocs(compared.rows).items() if name.startswith("trivial")}
     assert {name: interval.value for name, interval in found.baselines.items()} == pytest.approx(trivial)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A method that is no part of the package, as the how-to has it."""
+
+    def fit(self, normals: Any, run: Run, select: Any = None) -> Any:
+        return Fitted(normals.batch(np.arange(len(normals))).mean(0))
+
+
+@dataclass
+class Fitted:
+    mean: Any
+
+    def anomaly_score(self, images: Any) -> Any:
+        return (images - self.mean.to(images.device)).square().mean((1, 2, 3))
+
+
+def test_a_method_of_ones_own_is_compared(small_phantom: Partition) -> None:
+    mine: Any = Mean()
+    found = ns.compare(
+        [ns.Recipe("mine", "mine", mine), Recipe("knn", "knn", ns.build("knn"))], small_phantom, ns.Run()
+    )
+    train, test = (
+        small_phantom.images[part].batch(np.arange(len(small_phantom.images[part]))) for part in ("train", "test")
+    )
+    expected = (test - train.mean(0)).square().mean((1, 2, 3)).numpy()
+    np.testing.assert_allclose(found.rows["mine"].scores[0], expected, rtol=1e-5)
+    assert found.first == "mine"
+    assert found.rows["knn"].corrected is not None
 
 
 def _no_mask(name: str) -> Pixels:

@@ -369,7 +369,9 @@ def test_nothing_is_compared_at_one_learning_rate_of_two(small_papers: Path) -> 
         assert not {"cae", "sae", "cocsvm"} & of_pairs["conocc"].keys()
     verdicts = {claim.text: claim for claim in outcome.claims}
     assert verdicts[FIRST].verdict is not Verdict.HOLDS
-    assert "not run yet: cocsvm, sae, cae" in verdicts[FIRST].why
+    assert "not run yet at both λ: cocsvm, sae, cae" in verdicts[FIRST].why
+    assert "not run yet" in str(next(t for t in outcome.tables if t.title.startswith("Table 2: chest")).notes)
+    assert "cocsvm λ=0.001 and its cae, sae λ=0.001" in str(outcome.tables[0].notes)
 
 
 def test_a_method_that_is_to_be_better_stands_where_normals_put_it(outcome: Outcome, small_papers: Path) -> None:

@@ -21,6 +21,7 @@ def test_all_holds_exactly_the_documented_names() -> None:
         "Model",
         "NormoscopeError",
         "Preprocessing",
+        "Recipe",
         "Run",
         "Sample",
         "Scoring",

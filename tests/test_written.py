@@ -15,6 +15,7 @@ from normoscope.errors import OptionError
 from normoscope.written import Written, WrittenFolder, check_companions, check_place, some
 
 SCORES = "image_path,pred_score,pvalue,qvalue,pred_label,rule\n"
+LABELLED = "image_path,label,method,seed,pred_score\n"
 PAGE = '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta name="generator" content="normoscope 0.1.0">\n<title>'
 
 EDITED = "expected a new file, or an earlier result of the same command, got "
@@ -26,6 +27,8 @@ EDITED = "expected a new file, or an earlier result of the same command, got "
         (Written.SCORES, SCORES, SCORES.replace("rule", "rule,my_diagnosis")),
         (Written.SCORES, SCORES.replace("\n", "\r\n"), f"# joined\n{SCORES}"),
         (Written.SCORES, SCORES.replace("\n", ",patient_id,patient_pvalue\n"), SCORES.replace("\n", ",patient_id\n")),
+        (Written.LABELLED, LABELLED, LABELLED.replace("\n", ",pvalue\n")),
+        (Written.LABELLED, LABELLED.replace("\n", ",patient_id\n"), SCORES),
         (Written.REPORT, f"{PAGE}pca on scans – normoscope report</title>", f"{PAGE}normoscope explanations</title>"),
         (Written.EXPLANATION, f"\n{PAGE}a – why this score</title>", f"{PAGE}pca – normoscope report</title>"),
         (Written.EXPLANATION, '{\n "method": "pca",\n "preset": "quick"', '{"images": []}'),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .comparison import assess, compare
+    from .comparison import Recipe, assess, compare
     from .decoding import read_image
     from .errors import NormoscopeError
     from .heatmaps import overlay, write_maps
@@ -37,6 +37,7 @@ __all__ = [
     "Model",
     "NormoscopeError",
     "Preprocessing",
+    "Recipe",
     "Run",
     "Sample",
     "Scoring",
@@ -60,6 +61,7 @@ _HOME = {
     "Model": "model",
     "NormoscopeError": "errors",
     "Preprocessing": "transforms",
+    "Recipe": "comparison",
     "Run": "types",
     "Sample": "types",
     "Scoring": "scoring",

@@ -24,6 +24,7 @@ from typing import Any
 from .errors import OptionError
 
 __all__ = [
+    "PATIENT",
     "PATIENTS",
     "Written",
     "WrittenFolder",
@@ -49,6 +50,11 @@ _SCORES = ("image_path", "pred_score", "pvalue", "qvalue", "pred_label", "rule")
 PATIENTS = ("patient_id", "patient_pvalue")
 """Further columns of scores, where every image's patient is known."""
 
+_LABELLED = ("image_path", "label", "method", "seed", "pred_score")
+
+PATIENT = ("patient_id",)
+"""A further column of scores beside labels, where every image's patient is known."""
+
 _MAPS = ("image_path", "anomaly_map", "heatmap", "pred_mask", "regions", "region_pvalue", "sanity", "sanity_images")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -64,6 +70,7 @@ class Written(Enum):
     """Kinds of files, by the pattern that their first bytes match."""
 
     SCORES = _header(_SCORES, PATIENTS)
+    LABELLED = _header(_LABELLED, PATIENT)
     MAPS = _header(_MAPS)
     REPORT = _PAGE + rb"normoscope report</title>"
     EXPLANATION = _PAGE + rb'(normoscope explanations|why this score)</title>|\{\s*"method": "\w+",\s*"preset": "'
@@ -127,7 +134,8 @@ class Written(Enum):
         """
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*{Written.SCORES: _SCORES, Written.MAPS: _MAPS}[self], *more])
+        columns = {Written.SCORES: _SCORES, Written.LABELLED: _LABELLED, Written.MAPS: _MAPS}[self]
+        writer.writerow([*columns, *more])
         writer.writerows(
             [f"./{name}" if str(name).startswith(_FORMULA) else name, *map(_cell, cells)] for name, *cells in rows
         )

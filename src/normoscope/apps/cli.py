@@ -184,6 +184,7 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     evaluate = commands.add_parser("evaluate", parents=[data, run, output], help="measure a model on labelled images")
     _model_and_data(evaluate)
+    evaluate.add_argument("--scores", metavar="CSV", help="also write every test image's score with its label")
 
     entropy = commands.add_parser(
         "entropy", parents=[data, run, output], help="measure the latent entropy of an autoencoder on normal images"
@@ -215,13 +216,16 @@ def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
     compare = commands.add_parser("compare", parents=[data, split, run, output], help="fit and measure several methods")
     compare.add_argument("methods", nargs="+", metavar="METHOD", 
-                         help="NAME or NAME:FIELD=VALUE,FIELD=VALUE; residual, pooling and their numbers rescore it "
-                         "without training again")  # fmt: skip
+                         help="NAME or NAME:FIELD=VALUE,FIELD=VALUE, such as cae:epochs=300,channels=16,32 (fields "
+                         "with underscores); residual, pooling and their numbers rescore it without training again; "
+                         "the first is what all others are paired with")  # fmt: skip
     compare.add_argument("--data", required=True, metavar="DATA", help=_DATA)
     compare.add_argument("--preset", choices=["paper", "quick"], default="paper", help=_PRESET)
     compare.add_argument("--seeds", type=int, default=1, metavar="N",
                          help="fit N times, with N seeds from --seed on (default: 1)")  # fmt: skip
     compare.add_argument("--out", metavar="JSON", help="also write the table with its provenance")
+    compare.add_argument("--scores", metavar="CSV", help="also write every image's score by every method and seed, "
+                         "with its label")  # fmt: skip
     _false_alarms(compare)
 
     rank = commands.add_parser(

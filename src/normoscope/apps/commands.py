@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +30,7 @@ from ..splits import PARTS, patients_of
 from ..statistics import false_discovery_rates
 from ..transforms import Prepared
 from ..types import Collection, Sample
-from ..written import PATIENTS, Written, write_atomically
+from ..written import PATIENT, PATIENTS, Written, write_atomically
 from .arguments import (
     SCORING,
     Args,
@@ -154,9 +155,13 @@ def _scores_csv(model: Model, prepared: Prepared, scores: npt.NDArray[np.float64
 
 def evaluate(args: Args) -> int:
     """Measure a model on labelled images."""
+    scores = args.scores and Written.LABELLED.path(args.scores, option="--scores")
     run = run_of(args)
     model = load_model(args.model, run)
     found = assess(model, collection_of(args, model=model), skip_unreadable=args.skip_unreadable, progress=run.progress)
+    if scores:
+        own = {model.method: found.scores[None]}
+        write_atomically(scores, _labelled_csv(found.prepared.samples, own, int(model.provenance["seed"])))
     for sentence in found.notes:
         note(sentence, args.quiet)
     emit("evaluate", assessment_json(found), assessment_text(found), args.json)
@@ -197,6 +202,7 @@ def assessment_text(found: Assessment) -> str:
 def compare(args: Args) -> int:
     """Fit and measure several methods on the same parts."""
     out = args.out and Written.COMPARISON.path(args.out)
+    scores = args.scores and Written.LABELLED.path(args.scores, option="--scores")
     run = run_of(args)
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
@@ -206,6 +212,10 @@ def compare(args: Args) -> int:
     data = partition_of(args)
     found = compare_methods(recipes, data, run, seeds=args.seeds, false_alarms=args.false_alarms)
     content = _comparison_json(found, args, data)
+    if scores:
+        tested = [sample for sample in data.samples["test"] if sample.label is not None]
+        by_row = {name: row.scores for name, row in found.rows.items()}
+        write_atomically(scores, _labelled_csv(tested, by_row, run.seed))
     if out:
         write_atomically(out, json.dumps(stamped("compare", content), indent=1))
     for sentence in found.notes:
@@ -214,10 +224,29 @@ def compare(args: Args) -> int:
     return 0
 
 
+def _labelled_csv(samples: Sequence[Sample], scores: Mapping[str, npt.NDArray[np.float64]], first: int) -> str:
+    """A row per image, method and seed, for other programs to test: the image, what it is, and its raw score.
+
+    Args:
+        samples: The test images.
+        scores: Method to (seeds, n).
+        first: The first of the successive seeds.
+    """
+    patients = patients_of(samples)
+    rows: list[list[object]] = []
+    for method, runs in scores.items():
+        for seed, run in enumerate(runs.tolist(), first):
+            for at, (sample, score) in enumerate(zip(samples, run, strict=True)):
+                known = [patients[at]] if patients else []
+                rows.append([sample.name, sample.label, method, seed, repr(score), *known])
+    return Written.LABELLED.table(rows, PATIENT if patients else ())
+
+
 def _recipe(text: str, preset: str) -> Recipe:
     """Read NAME or NAME:FIELD=VALUE,FIELD=VALUE."""
     name, _, fields = text.partition(":")
-    values = dict(pair.partition("=")[::2] for pair in fields.split(",")) if fields else {}
+    # a comma before FIELD= ends a value, others part the numbers of a list
+    values = dict(pair.partition("=")[::2] for pair in re.split(r",(?=\w+=)", fields)) if fields else {}
     own = {field.name for field in dataclasses.fields(cast("Any", methods.recipe_class(name)))}
     scoring = {key: value for key, value in values.items() if key in SCORING and key not in own}
     overrides = {key: value for key, value in values.items() if key not in scoring}

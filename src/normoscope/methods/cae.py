@@ -4,7 +4,7 @@
                                              squared residual -> map -> mean -> score
 
 Reference: Gao, Liu, Arefan, Panigrahy and Wu, Constrained Deep One-Class Feature Learning For Classifying Imbalanced
-Medical Images; its CAE baseline, whose network is that of ConOCC.
+Medical Images, 2020; its CAE baseline, whose network is that of ConOCC.
 
 differs from the paper in: the network is read off its figure (three stride-2 convolutions 32-64-128 with ReLU, a
 linear bottleneck, the mirror, a sigmoid). The learning rate 1e-4 is the better of the two the paper tried by looking

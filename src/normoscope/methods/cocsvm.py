@@ -3,8 +3,8 @@
     image -> encoder of `cae` -> latent (d) --sum_i alpha_i k(z, z_i) - rho--> signed distance, negated --> score
 
 Reference: Gao, Liu, Arefan, Panigrahy and Wu, Constrained Deep One-Class Feature Learning For Classifying Imbalanced
-Medical Images; its C-OCSVM baseline (section 3.1). The machine: Schoelkopf et al., Support vector method for novelty
-detection, NIPS 2000.
+Medical Images, 2020; its C-OCSVM baseline (section 3.1). The machine: Schoelkopf et al., Support vector method for
+novelty detection, NIPS 2000.
 
 differs from the paper in: nu and the kernel width are not given there; nu = 0.1 and scikit-learn's
 gamma = 1 / (d var(z)) are used. There is no map: the machine sees the code alone.

@@ -8,7 +8,7 @@ The decoder moves by L_AE alone (eq. 4), the encoder by both (eq. 5). The first 
 alone; then mu becomes the mean latent vector of all training normals, and again after every T epochs.
 
 Reference: Gao, Liu, Arefan, Panigrahy and Wu, Constrained Deep One-Class Feature Learning For Classifying Imbalanced
-Medical Images.
+Medical Images, 2020.
 
 differs from the paper in: the network is read off its figure (three stride-2 convolutions 32-64-128 with ReLU, a
 linear bottleneck, the mirror, a sigmoid). Section 2.2 trains both losses together, section 2.5 "the constraining

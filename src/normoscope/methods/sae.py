@@ -5,7 +5,8 @@
                                                        +-> penalty        loss = squared error + weight penalty
 
 Reference: Gao, Liu, Arefan, Panigrahy and Wu, Constrained Deep One-Class Feature Learning For Classifying Imbalanced
-Medical Images; its SAE baseline, after Glorot, Bordes and Bengio, Deep sparse rectifier neural networks, AISTATS 2011.
+Medical Images, 2020; its SAE baseline, after Glorot, Bordes and Bengio, Deep sparse rectifier neural networks, AISTATS
+2011.
 
 differs from the paper in: neither penalty nor weight is given there. The default is Glorot's absolute sum, on the
 linear code of the shared network, at a customary 1e-5; beside a squared error summed over pixels that is weak, and

@@ -4,7 +4,7 @@
                                 binary cross-entropy: the loss       squared residual -> map -> mean -> score
 
 Reference: van het Reve, Detecting Rare Diseases: Autoencoders for Detecting Anomalies in Medical Imaging, University
-of Twente; the network of Chollet, Building Autoencoders in Keras, 2016.
+of Twente, 2023; the network of Chollet, Building Autoencoders in Keras, 2016.
 
 differs from the paper in: the layers are read off its list of layer types, which are those of the tutorial (4,385
 parameters for one channel), weights drawn as Keras draws them. At 28 pixels a convolution without padding trims the
