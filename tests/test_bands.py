@@ -36,6 +36,9 @@ def test_of_patients_it_is_those_with_images_of_a_class_that_are_counted() -> No
     both = np.tile(np.arange(60), 2)  # every patient has a normal and an abnormal image
     assert roc_band(labels, scores, both) is not None
     assert roc_band(labels, scores, np.r_[np.zeros(60, int), np.arange(60)]) is None, "normals of one patient"
+    two = roc_band(labels, scores, np.r_[np.arange(60) % 2, np.arange(60)])  # draws without these two have no normals
+    assert two is not None
+    assert (~np.isnan(two.low)).mean() > 0.5
 
 
 def test_where_every_draw_is_equal_there_is_a_gap_and_no_certainty() -> None:

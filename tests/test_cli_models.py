@@ -170,6 +170,9 @@ def test_scores_with_their_labels_give_the_figures_that_were_printed(
     for row in (row for row in rows if (row["method"], row["seed"]) == ("knn", "5")):
         assert float(again[row["image_path"]]["pred_score"]) == pytest.approx(float(row["pred_score"]), rel=1e-6)
         assert again[row["image_path"]]["label"] == row["label"]
+    one = tmp_path / "one"
+    said = refused("compare", "knn", "--data", *PHANTOM, "--out", one, "--scores", one)
+    assert said.startswith("--scores: expected another file than --out's")
     (tmp_path / "mine.csv").write_text("a,b\n")
     assert "an earlier result" in refused("evaluate", knn_model, *PHANTOM, "--scores", tmp_path / "mine.csv")
 

@@ -196,7 +196,11 @@ def test_levina_bickel_averages_the_inverses_of_all_images() -> None:
 def test_the_participation_ratio_is_at_most_the_number_of_dimensions() -> None:
     found = [participation_ratio(normal(30, 20, seed)) for seed in range(10)]
     assert max(one.value for one in found) == 20
-    assert all(1 <= one.low <= one.value <= one.high <= 20 for one in found if not math.isnan(one.value))
+    flat = [participation_ratio(normal(40, 2, seed)) for seed in range(30)]
+    for one, most in (*((one, 20) for one in found), *((one, 2) for one in flat)):
+        assert 1 <= one.value <= most
+        assert math.isnan(one.low) or 1 <= one.low < one.high <= most
+    assert not all(math.isnan(one.low) for one in flat)
 
 
 def test_the_participation_ratio_is_not_halved_where_there_are_as_many_images_as_dimensions() -> None:

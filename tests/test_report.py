@@ -527,8 +527,13 @@ def test_without_images_no_pixel_and_no_name_is_left(pca: Assessment) -> None:
 def test_without_images_figures_are_no_names_though_images_be_numbers(pca: Assessment) -> None:
     samples = [dataclasses.replace(s, name=str(number)) for number, s in enumerate(pca.prepared.samples)]
     prepared = dataclasses.replace(pca.prepared, samples=tuple(samples))
-    notes = ("2 images stand in the data more than once (first: 3, 12)", "they hold the truth less often than 12 % of")
+    notes = (
+        "2 images stand in the data more than once (first: 3, 12)",
+        "2 equal images carry conflicting labels (first: 3 (normal), 12 (lesion))",
+        "they hold the truth less often than 12 % of",
+    )
     html = render(dataclasses.replace(pca, prepared=prepared, notes=notes), images=False)
+    assert "(first: [name left out] (normal), [name left out] (lesion))" in html
     assert "(first: [name left out], [name left out])" in html
     assert "2 images stand" in html
     assert "less often than 12 % of" in html

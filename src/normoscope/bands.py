@@ -98,7 +98,9 @@ def _band(
         ranked = weights[:, order]
         flagged = np.cumsum(ranked, axis=-1)[:, ends]
         tp = np.cumsum(ranked * positive[order], axis=-1)[:, ends]
-        drawn += [read(hits, all_ - hits) for hits, all_ in zip(tp, flagged, strict=True)]
+        # of few patients, all with both classes' images, a draw may hold one class alone: it has no curve
+        both = (tp[:, -1] > 0) & (tp[:, -1] < flagged[:, -1])
+        drawn += [read(hits, all_ - hits) for hits, all_ in zip(tp[both], flagged[both], strict=True)]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     known = low < high
     low, high = (np.where(known, bound, np.nan) for bound in (low, high))

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from .curves import runs_of
 from .metrics import Metric
 from .resampling import drawn_weights, fewest_of_a_class, resampler
-from .statistics import Interval, Seeds, StandardError, sampled
+from .statistics import Interval, Seeds, StandardError, is_rounding, sampled
 
 __all__ = ["bootstrap", "bootstrap_paired"]
 
@@ -93,7 +93,7 @@ def bootstrap_paired(
     arms = [first - second] if len(first.values) == len(second.values) else [first, -second]
     interval, error, drawn = _interval(arms, (-1.0, 1.0), how, labels, groups)
     if math.isnan(interval.low):
-        return interval, 1.0 if interval.value == 0 else math.nan
+        return interval, 1.0 if is_rounding(interval.value) else math.nan
     if any(len(arm.values) > 1 for arm in arms):
         return interval, error.pvalue(interval.value)
     fewer = 1 + min(np.sum(drawn <= 0), np.sum(drawn >= 0))

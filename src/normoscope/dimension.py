@@ -16,6 +16,7 @@ reads 7.6 from 200 images and 8.0 from 3,000, levina_bickel 7.1 and 7.8; in 32 d
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -193,6 +194,8 @@ def participation_ratio(latents: npt.ArrayLike, seed: int = 0) -> Estimate:
         return Estimate.missing(f"{n} images do not tell {d} dimensions apart")
     found = resampled(average(n * value - (n - 1) * ratios[:-1]), n, seed=seed, value=value)
     low, high = (float(np.clip(bound, 1.0, d)) for bound in (found.low, found.high))
+    if low == high and d > 1:  # all of it lay outside, which leaves no spread to tell
+        low = high = math.nan
     return dataclasses.replace(found, value=min(max(value, 1.0), float(d)), low=low, high=high)
 
 

@@ -258,7 +258,7 @@ def _image_names(found: Assessment) -> set[str]:
 
 
 def _without(note: str, name: str) -> str:
-    within = r"\(first[^()]*\)" if re.fullmatch(r"\d{1,4}", name) else ".+"
+    within = r"\(first.*\)" if re.fullmatch(r"\d{1,4}", name) else ".+"
     own = rf"(?<!\w){re.escape(name)}(?!\w)"
     return re.sub(within, lambda part: re.sub(own, "[name left out]", part[0]), note)
 

@@ -58,10 +58,14 @@ def check_recipe(method: str, recipe: Method, scoring: Scoring | None) -> None:
     Raises:
         OptionError: They do not.
     """
-    fitted = get_type_hints(type(recipe).fit).get("return")
-    if fitted in (None, Detector):  # of which nothing is known yet
+    if scoring is None:
         return
-    if scoring is not None and not hasattr(fitted, "reconstruct"):
+    try:
+        fitted = get_type_hints(type(recipe).fit).get("return")
+    except (NameError, TypeError):  # hints that only a type checker can read
+        fitted = None
+    known = isinstance(fitted, type) and fitted.__module__ != "typing" and not getattr(fitted, "_is_protocol", False)
+    if known and not hasattr(fitted, "reconstruct"):
         raise OptionError("--residual / --pooling", method, _RECONSTRUCTING)
 
 

@@ -289,6 +289,10 @@ def write_atomically(path: Path, content: str | bytes, *, synced: bool = True) -
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(name, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # a full disk names no file
+        Path(name).unlink(missing_ok=True)
+        raise
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

@@ -30,7 +30,7 @@ from ..splits import PARTS, patients_of
 from ..statistics import false_discovery_rates
 from ..transforms import Prepared
 from ..types import Collection, Sample
-from ..written import PATIENT, PATIENTS, Written, write_atomically
+from ..written import PATIENT, PATIENTS, Written, read_json, write_atomically
 from .arguments import (
     SCORING,
     Args,
@@ -203,6 +203,8 @@ def compare(args: Args) -> int:
     """Fit and measure several methods on the same parts."""
     out = args.out and Written.COMPARISON.path(args.out)
     scores = args.scores and Written.LABELLED.path(args.scores, option="--scores")
+    if out and scores and out.resolve() == scores.resolve():
+        raise OptionError("--scores", str(scores), "another file than --out's")
     run = run_of(args)
     if args.seeds < 1:
         raise OptionError("--seeds", args.seeds, "at least 1")
@@ -224,18 +226,18 @@ def compare(args: Args) -> int:
     return 0
 
 
-def _labelled_csv(samples: Sequence[Sample], scores: Mapping[str, npt.NDArray[np.float64]], first: int) -> str:
+def _labelled_csv(samples: Sequence[Sample], scores: Mapping[str, npt.NDArray[np.float64]], first_seed: int) -> str:
     """A row per image, method and seed, for other programs to test: the image, what it is, and its raw score.
 
     Args:
         samples: The test images.
         scores: Method to (seeds, n).
-        first: The first of the successive seeds.
+        first_seed: Of the successive seeds.
     """
     patients = patients_of(samples)
     rows: list[list[object]] = []
     for method, runs in scores.items():
-        for seed, run in enumerate(runs.tolist(), first):
+        for seed, run in enumerate(runs.tolist(), first_seed):
             for at, (sample, score) in enumerate(zip(samples, run, strict=True)):
                 known = [patients[at]] if patients else []
                 rows.append([sample.name, sample.label, method, seed, repr(score), *known])
@@ -246,7 +248,7 @@ def _recipe(text: str, preset: str) -> Recipe:
     """Read NAME or NAME:FIELD=VALUE,FIELD=VALUE."""
     name, _, fields = text.partition(":")
     # a comma before FIELD= ends a value, others part the numbers of a list
-    values = dict(pair.partition("=")[::2] for pair in re.split(r",(?=\w+=)", fields)) if fields else {}
+    values = dict(pair.partition("=")[::2] for pair in re.split(r",(?=[\w-]*=)", fields)) if fields else {}
     own = {field.name for field in dataclasses.fields(cast("Any", methods.recipe_class(name)))}
     scoring = {key: value for key, value in values.items() if key in SCORING and key not in own}
     overrides = {key: value for key, value in values.items() if key not in scoring}
@@ -426,10 +428,13 @@ def demo(args: Args) -> int:
 
 
 def _check_demo(folder: Path) -> None:
-    """Refuse to write over a model that was fitted on other data than the phantom: nobody asked to replace it."""
-    if not folder.exists():
+    """Refuse to write over a model of other data than the phantom: nobody asked to replace it."""
+    if not (folder / "model.json").is_file():
         return
-    data = load_model(folder).provenance["data"]["spec"]
+    try:
+        data = str(read_json(folder / "model.json")["provenance"]["data"]["spec"])
+    except (ValueError, KeyError, TypeError):  # damaged: of no use to anybody
+        return
     if data.partition(":")[0].partition(" ")[0] != "phantom":
         raise OptionError(
             "--out", str(folder.parent), f"a folder without a model of your own (this one's is of {data})"

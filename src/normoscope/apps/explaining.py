@@ -144,9 +144,9 @@ def _own_data(args: argparse.Namespace, model: Model) -> tuple[Collection | None
 
 
 def _options_for(data: str, recorded: Mapping[str, str]) -> dict[str, str]:
-    """Keep of the options that the model's data were read with those that the source of these data has."""
-    fields = {field.name for field in dataclasses.fields(cast("Any", sources.parse(data)))}
-    return {name: value for name, value in recorded.items() if name in fields}
+    """Keep of the options that the model's data were read with those that this source has, but no paths."""
+    _, *fields = (field.name for field in dataclasses.fields(cast("Any", sources.parse(data))))
+    return {name: value for name, value in recorded.items() if name in fields and name != "root"}
 
 
 def _loaded_by(recorded: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:

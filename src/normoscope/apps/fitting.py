@@ -47,7 +47,7 @@ def fit(args: Args) -> int:
             if stopped.exit_code >= 0:
                 return stopped.exit_code
             cause = f"one of {args.devices} processes was ended by signal {-stopped.exit_code} (too little memory?)"
-            raise TrainingError(f"{cause}; the same command with --resume goes on") from None
+            raise TrainingError(f"{cause}; the same command with --resume, and without --restart, goes on") from None
     return 0
 
 

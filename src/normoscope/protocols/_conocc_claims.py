@@ -214,7 +214,7 @@ def _high(grid: Mapping[str, Any]) -> Claim:
     listed = ", ".join(f"{name} {value:.3f}" for name, value in grid["beside"].items())
     why += f"; without any of these settings: {listed}" if listed else ""
     why += f"; not run yet: {grid['missing']} settings" if grid["missing"] else ""
-    return judged(text, where, None, why, "Figure 5")
+    return Claim(text, where, Verdict.UNTESTED, why, "Figure 5")
 
 
 def _features(figure: Mapping[str, Any]) -> list[Claim]:

@@ -236,6 +236,7 @@ class ConOCC2020:
     def _waiting(self, table: str, rows: Mapping[str, Row]) -> list[str]:
         """Name the rows that are not run yet."""
         missing = [name for row in self._jobs if (name := row.removeprefix(f"{table} ")) != row and name not in rows]
+        # cocsvm's jobs train the cae whose row stands beside theirs
         missing = [f"{name} and its cae" if name.startswith("cocsvm ") else name for name in missing]
         return [f"not run yet: {', '.join(missing)}"] if missing else []
 
