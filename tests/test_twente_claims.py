@@ -43,7 +43,9 @@ def swept(bce: list[float], likeness: list[float], mse: list[float] | None = Non
 
 
 def errors(bce: float, floor: float, mse: float) -> dict[str, Any]:
-    part = {"bce": seeds(bce), "floor": [floor] * 3, "mse": [mse] * 3, "mean_image": [0.02] * 3}
+    about = [0.999, 1.0, 1.001]
+    part = {"bce": [bce * one for one in about], "floor": [floor] * 3, "mse": [mse * one for one in about]}
+    part["mean_image"] = [0.02] * 3
     return {"train": part, "held_out": part}
 
 
